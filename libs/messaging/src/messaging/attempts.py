@@ -19,6 +19,7 @@ class ProcessCrashed(Exception):
 
     transient = False
     caused_by_content = True
+    """The message is at fault, not the consumer; such errors are not checked against FailureLimits."""
 
 
 class Attempts(Protocol):

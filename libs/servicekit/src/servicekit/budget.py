@@ -42,6 +42,7 @@ class OverBudget(Exception):
 
     transient = False
     caused_by_content = True
+    """The message is at fault, not the consumer; such errors are not checked against FailureLimits."""
 
 
 class _EndStep(BaseException):

@@ -44,7 +44,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EventDoor:
-    """One service's reader of one topic. Implements the protocols Effects and Attempts of the consumer loop."""
+    """One service's reader of one topic. Implements the protocols TransactionalHandler and Attempts of the consumer loop."""
 
     def __init__(self, sessions: Sessions, subscription: Subscription) -> None:
         self._sessions = sessions

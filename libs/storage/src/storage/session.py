@@ -107,9 +107,9 @@ class Session:
     the work is done; None: on the service's own.
 
     To run a statement, choose by what it returns: `rows`, `row`, `tuples`, `scalars`, `scalar` for a query, `run` for how
-    many rows changed, `insert_rows` and `insert_multi` for INSERTs of many rows. SQL text takes the driver's path, a fifth
-    of the engine's cost. `execute` is the engine's: for Core statements that are built at run time, and for a
-    `CursorResult`.
+    many rows changed, `insert_rows` and `insert_multi` for INSERTs of many rows. SQL text given to these takes the driver's
+    path, at a fifth of the engine's cost. `execute` takes SQLAlchemy's slow path, also for SQL text: it is for Core
+    statements that are built at run time, and for a `CursorResult`.
     """
 
     connection: AsyncConnection
@@ -117,11 +117,14 @@ class Session:
     tenants: tuple[str, ...]
     now: datetime
     partitions: int | None = None
+    """The most partitions of a topic to publish to; None: all that the topic declares."""
     cause: Attributes | None = None
     origin: Origin | None = None
     notify: bool = True
+    """Whether `flush` wakes the relays of other processes by NOTIFY."""
     inject_trace_context: InjectTraceContext | None = None
     emitted_count: int = 0
+    """How many events `flush` has written to the outbox."""
     after_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """Called in order once the transaction is committed, never otherwise. For metrics; they must not raise."""
     _driver: DriverConnection = field(init=False)
@@ -134,7 +137,7 @@ class Session:
 
     @property
     def tenant(self) -> str:
-        """The one tenant of this unit of work. Raises ValueError when it has several."""
+        """The one tenant of this unit of work. Raises ValueError unless there is exactly one."""
         (tenant,) = self.tenants
         return tenant
 
@@ -149,7 +152,8 @@ class Session:
             self.now, self.cause = before
 
     async def execute(self, statement: Executable | str, parameters: Any = None) -> CursorResult[Any]:
-        """Runs a Core statement, or SQL text with `:name` parameters, through the engine."""
+        """Runs a Core statement, or SQL text with `:name` parameters, through the engine. SQL text takes SQLAlchemy's slow
+        path here: `run`, `rows` and the others send it at a fifth of the cost."""
         return await self.connection.execute(text(statement) if isinstance(statement, str) else statement, parameters)
 
     async def run(self, statement: str, parameters: Mapping[str, Any] | None = None) -> int:
@@ -216,13 +220,13 @@ class Session:
         return await self.rows(batch.sql, batch.parameters(constants))
 
     async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """COPY into a temporary stage table (PostgreSQL refuses COPY into a table under row-level security). Values may be
-        the texts that PostgreSQL parses."""
+        """COPY into a temporary staging table, which the caller has created (PostgreSQL refuses COPY into a table under
+        row-level security). Values may be the texts that PostgreSQL parses."""
         await self._driver.copy_rows(table, columns, rows)
 
     def write_before_commit(self, work: Awaitable[None]) -> None:
-        """Starts a write elsewhere, such as a document that rows of this unit of work name. Commit waits for it; if it
-        fails, the transaction rolls back."""
+        """Starts a write elsewhere at once, such as a document that rows of this unit of work name. Commit waits for it; if
+        it fails, the transaction rolls back. After a rollback the document stays, until the sweeper removes it."""
         self._pending_writes.append(asyncio.ensure_future(work))
 
     async def await_writes(self) -> None:
@@ -290,7 +294,7 @@ class Session:
 
     async def lock_key(self, key: str, *, shared: bool = False) -> None:
         """Waits for this key of the service's, and holds it until the end of the transaction. Shared holders exclude
-        exclusive ones only."""
+        exclusive ones only. Keys are not scoped by tenant: include the tenant in the key."""
         await self.run(_LOCK_SHARED if shared else _LOCK, {"name": f"{self.service} {key}"})
 
     async def try_lock(self, key: str, *, shared: bool = False) -> bool:
@@ -299,7 +303,7 @@ class Session:
 
     async def lock_keys(self, keys: Iterable[str]) -> None:
         """As `lock_key`, for several keys in sorted order, so that two callers do not deadlock. Call it once per
-        transaction, before anything else is locked."""
+        transaction, before any other advisory lock or row of the service's own tables is locked."""
         await self.run(_LOCK_ALL, {"names": sorted({f"{self.service} {key}" for key in keys})})
 
     async def schedule(
@@ -312,7 +316,8 @@ class Session:
         lock_key: str | None = None,
     ) -> None:
         """Has the clock door call the service's handler of `kind` at `at`, holding the lock `lock_key`, if any. Scheduling
-        the same kind and ref again replaces the item."""
+        the same kind and ref again replaces the item, resets its attempts and ends its lease; an identical item is left as
+        it is. `ref` is unique within tenant and kind."""
         await self.schedule_all(
             kind, [{"tenant": self.tenant, "ref": ref, "at": at, "body": body or {}, "turn": lock_key}]
         )

@@ -66,8 +66,8 @@ class FailureHistory:
         return deque([*self._outcomes.get(tenant, ()), *[buried] * min(count, size)], maxlen=size)
 
 
-def is_poison(error: Exception) -> bool:
-    """Whether the message itself causes the error, so that a retry is of no use and the message is buried."""
+def is_permanent(error: Exception) -> bool:
+    """Whether a retry is of no use, so that the message becomes a dead letter."""
     return not isinstance(error, Fenced | ConsumerFailed) and not is_transient(error)
 
 

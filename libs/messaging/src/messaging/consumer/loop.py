@@ -19,7 +19,7 @@ from messaging.consumer.failures import (
     FailureHistory,
     FailureLimits,
     describe_error,
-    is_poison,
+    is_permanent,
     tenant_of,
 )
 from messaging.consumer.status import ConsumerStatus
@@ -49,7 +49,7 @@ async def consume(
     attempts: Attempts | None = None,
 ) -> None:
     """Reads a topic until `stopping` is set, and finishes the current batch. Returns early only when `limits` are
-    exceeded; `status.error` then says why.
+    exceeded, or when a message fails that `deliver_twice` delivers again; `status.error` then says why.
 
     A transient failure is retried with back-off while other partitions continue. After any other failure, the messages of
     the batch are handled one by one, and those that fail are buried. With `attempts`, a message that repeatedly crashes the
@@ -86,7 +86,8 @@ class _Consumer:
     failures: FailureHistory
     deliver_twice: bool
     attempts: Attempts | None
-    # An assigned partition is either in `offsets` (its stored offset) or in `retry_at` (when to load the offset again).
+    # An assigned partition is in `offsets` (its stored offset), in `retry_at` (when to load the offset again), or in neither:
+    # its offset is loaded at the next poll.
     offsets: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
     retry_at: dict[TopicPartition, float] = field(default_factory=dict[TopicPartition, float])
     backoffs: dict[TopicPartition, Backoff] = field(default_factory=dict[TopicPartition, Backoff])
@@ -131,7 +132,8 @@ class _Consumer:
                 # The first message is handled at once, those that follow soon together: a poll costs more than a message.
                 await wait_for_any(began + MIN_POLL_SECONDS - _monotonic(), self.stopping)
         if batches and not seeked:
-            # Only partitions in back-off have messages. They are not handled before their retry is due.
+            # Only partitions in back-off have messages. These are dropped here, and read again from the stored offset once
+            # the retry is due.
             await wait_for_any(STALLED_WAIT_SECONDS, self.stopping)
 
     def _adapt_batch_size(self, count: int, seconds: float) -> None:
@@ -233,7 +235,9 @@ class _Consumer:
         else:
             await self._handle_one(reader, batch)
         if self.offsets.get(batch.source, at) == at:
-            with suppress(Exception):  # database unreachable: at worst the next start handles messages one by one
+            # If the database cannot be reached, the count stays. The next start then handles the messages one by one; after
+            # MAX_ATTEMPTS such starts at this offset, the first message becomes a dead letter.
+            with suppress(Exception):
                 await attempts.end_attempt(batch.source)
         self.proven_partitions.add(batch.source)
         return None
@@ -260,7 +264,7 @@ class _Consumer:
         try:
             return await self._apply([batch])
         except Exception as error:
-            if not is_poison(error):
+            if not is_permanent(error):
                 raise
             log.warning("%s: a batch of %s failed, trying message by message", self.group, batch.source, exc_info=True)
         await self._handle_each(batch)
@@ -273,7 +277,7 @@ class _Consumer:
                     await self._count_attempt(batch.source, counting)
                 await self._apply([Batch(batch.source, [message], next_offset)])
             except Exception as error:
-                if not is_poison(error):
+                if not is_permanent(error):
                     raise
                 await self._bury(message, error, next_offset)
 
@@ -298,7 +302,7 @@ class _Consumer:
             try:
                 await self.handler.apply(messages, [replace(step, expected=step.next) for step in steps])
             except Exception as error:
-                if is_poison(error):
+                if is_permanent(error):
                     raise ConsumerFailed(f"Delivered twice, {describe_error(error)}") from error
                 raise
 

@@ -98,9 +98,11 @@ async def check_preconditions(route: "UnitOfWorkRoute", request: Request) -> Non
     if read_route is None:
         header = "If-Match" if match is not None else "If-None-Match"
         problem = FieldProblem(
-            pointer=f"/header/{header.lower()}", problem="not taken here", cure="send it without the header"
+            pointer=f"/header/{header.lower()}",
+            problem="this request does not accept the header",
+            cure="send it without the header",
         )
-        raise Invalid("no-if-match", f"This request takes no {header}.", errors=[problem])
+        raise Invalid("no-if-match", f"This request does not accept {header}.", errors=[problem])
     tag = await compute_current_etag(read_route, request)
     if tag is None and match is not None:
         if "PUT" in (route.methods or ()):

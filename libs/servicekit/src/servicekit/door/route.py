@@ -1,7 +1,10 @@
 """Handles a request in one transaction, which is committed before the response is sent.
 
-Checks come in this order: token, parameter names, person and role, and only then the body, so that a refused request
-costs little."""
+What is cheap is checked first: the token, the names of query parameters, the Idempotency-Key, the Content-Length. The person
+and the role are checked before a body that the door reads, otherwise in `get_caller`. If-Match is checked last.
+
+A request with a body is authenticated once before, in a short transaction of its own: none must stay open while a slow body
+arrives."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -111,7 +114,9 @@ class UnitOfWorkRoute(APIRoute):
                     if self.body_field is not None:
                         await request.parse_json_body()
                         request.truncate_invalid_body(self.body_type)
+                # Leaving this block commits; an exception, also StoredResponse, rolls back.
                 async with unit.stack:
+                    # There is no limit in total, only one for blocking the event loop.
                     response = await run_with_budget(self._handle_request(original, request, unit), seconds=None)
                     if unit.idempotency_key and unit.session:
                         response = await store_response(unit, response)
@@ -131,7 +136,9 @@ class UnitOfWorkRoute(APIRoute):
             except OverBudget as error:
                 raise Invalid("took-too-long", f"This was given up: {error}. Ask for less at once.") from error
             except (OperationalError, InterfaceError, PoolTimeout, ConnectionError) as error:
-                raise Unavailable("database-away", "The database cannot be reached.", retry_after=2) from error
+                raise Unavailable(
+                    "database-away", "The database or the document store cannot be reached.", retry_after=2
+                ) from error
             except IntegrityError as error:
                 raise await translate_integrity_error(error, get_context(request).sessions) or error from error
             except (DataError, UnicodeEncodeError, OverflowError) as error:
@@ -192,15 +199,17 @@ def _check_idempotency_key(request: Request, *, refused: bool) -> None:
     key = request.headers.get(IDEMPOTENCY_HEADER)
     if key and refused:
         cure = "send it without the header"
-        problem = FieldProblem(pointer=f"/header/{IDEMPOTENCY_HEADER}", problem="not taken here", cure=cure)
-        raise Invalid("no-idempotency-key", "This request takes no Idempotency-Key.", errors=[problem])
+        problem = FieldProblem(
+            pointer=f"/header/{IDEMPOTENCY_HEADER}", problem="this request does not accept the header", cure=cure
+        )
+        raise Invalid("no-idempotency-key", "This request does not accept an Idempotency-Key.", errors=[problem])
     if key and (len(key) > KEY_LENGTH or not key.isascii() or not key.isprintable()):
         problem = FieldProblem(
             pointer=f"/header/{IDEMPOTENCY_HEADER}",
-            problem="no key",
+            problem="not valid",
             cure=f"1 to {KEY_LENGTH} printable ASCII characters",
         )
-        raise Invalid("bad-idempotency-key", "The Idempotency-Key is not one.", errors=[problem])
+        raise Invalid("bad-idempotency-key", "The Idempotency-Key is not valid.", errors=[problem])
 
 
 def iter_unit_routes(routes: Sequence[Any]) -> Iterator[UnitOfWorkRoute]:

@@ -27,17 +27,21 @@ from kpi_engine.store.models import Catalogue, PublishedModel
 from kpi_engine.store.partials import PartialChange
 
 Causes = Mapping[str, Attributes]
+"""By message key of an event to publish: the event that caused it."""
 ChangeReason = Literal["corrected_call", "new_kpi_version", "other_target"]
+"""Why a published stay no longer holds. People read the code in their own language."""
 REASON_TEXTS: Mapping[ChangeReason, str] = {
     "corrected_call": "a correction",
     "new_kpi_version": "a new version of the KPI",
     "other_target": "another target applies",
 }
-"""Why a published stay no longer holds: by code, the text for logs. People read the code in their own language."""
-
+"""The reasons as texts for logs."""
 
 FROM_THE_START = date.min
+"""As the first day that changed: all windows of the agent are derived again."""
 _EXTRA_WINDOWS = 3
+"""So many windows more than `lookback` are loaded before the first day, because some have too small a sample for a verdict.
+Where these are not enough, all windows are loaded."""
 
 
 async def derive_bands(
@@ -114,8 +118,8 @@ async def load_people_with_targets(session: Session, agents: Iterable[tuple[Publ
 def agents_to_rederive(
     catalogue: Catalogue, changes: Iterable[PartialChange], people: People
 ) -> list[tuple[PublishedModel, dict[UUID, date]]]:
-    """By model with bands: the agents with a window that may be in another band now, and its first day. Stays depend on
-    nothing else."""
+    """By model with bands: the agents with a window that may be in another band now, and its first day. For
+    changed partials only; changes of models and people derive from the start."""
     firsts: dict[str, dict[UUID, date]] = {}
     for change in changes:
         if _may_change_band(catalogue.models[change.kpi], change, people):
@@ -144,11 +148,11 @@ async def _load_windows(
 ) -> dict[tuple[str, UUID], list[EvaluatedWindow]]:
     """The windows from the start days on, in order of time, and before them at least `rules.lookback` windows with a verdict
     (or all there are)."""
-    evaluated, complete = await _evaluate_windows(session, starts, people)
+    evaluated, reaches_first = await _evaluate_windows(session, starts, people)
     short = {
         key: (each, FROM_THE_START)
         for key, (each, _) in starts.items()
-        if not complete.get(key, True)
+        if not reaches_first.get(key, True)
         and sum(window.speaks and window.window < begins[key] for window in evaluated[key])
         < _require_bands(each).rules.lookback
     }
@@ -158,7 +162,7 @@ async def _load_windows(
 async def _evaluate_windows(
     session: Session, starts: DerivationStarts, people: People
 ) -> tuple[dict[tuple[str, UUID], list[EvaluatedWindow]], dict[tuple[str, UUID], bool]]:
-    """The windows, and by KPI and agent whether there are none before them."""
+    """The windows, and by KPI and agent whether they reach the first one that there is."""
     queries: list[partials.SeriesQuery] = []
     by_legs: dict[str, tuple[PublishedModel, dict[UUID, date]]] = {}
     for (kpi, agent_id), (published, first) in starts.items():
@@ -185,7 +189,7 @@ async def _evaluate_windows(
             bands.evaluate_window(day, answer(components, sample), people.on_day(agent_id, day))
             for day, sample, components in (_merge_by_week(published, rows) if bands.weekly else rows)
         ]
-    return evaluated, {key: complete for key, (_, complete) in series.items()}
+    return evaluated, {key: reaches_first for key, (_, reaches_first) in series.items()}
 
 
 def _merge_by_week(published: PublishedModel, rows: Sequence[tuple[date, int, Any]]) -> list[tuple[date, int, Any]]:

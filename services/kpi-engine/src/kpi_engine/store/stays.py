@@ -83,8 +83,9 @@ async def save_transitions(session: Session, tenant: str, transitions: Sequence[
     changed: dict[UUID, dict[str, Any]] = {}
     windows: dict[UUID, tuple[str, ...]] = {}
     for published, agent_id, change in transitions:
-        if change.kind == "entered" and change.stay:
-            stay = change.stay
+        stay = change.stay
+        if change.kind == "entered":
+            assert stay is not None, "a stay that was entered is part of its transition"
             entered.append(
                 {
                     "tenant": tenant,
@@ -102,9 +103,10 @@ async def save_transitions(session: Session, tenant: str, transitions: Sequence[
             )
         elif change.kind == "stayed":
             windows[change.id] = change.stayed_windows
-        elif change.kind == "left" and change.stay:
-            changed[change.id] = {"id": change.id, "retracted_at": None, **_exit_columns(change.stay)}
-        else:
+        elif change.kind == "left":
+            assert stay is not None, "a stay that was left is part of its transition"
+            changed[change.id] = {"id": change.id, "retracted_at": None, **_exit_columns(stay)}
+        else:  # a retraction
             retracted_at = session.now if change.kind == "retract_entered" else None
             changed[change.id] = {"id": change.id, "retracted_at": retracted_at, **_exit_columns(None)}
     inserted = {row["id"] for row in entered}

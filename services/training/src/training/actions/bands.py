@@ -36,8 +36,12 @@ FindWorkday = Callable[[UUID, datetime], date]
 
 
 async def apply_band_events(session: Session, events: Sequence[ReceivedEvent[BandEvent]]) -> None:
-    """Updates the stays and applies the rules, event by event. An event that is older than its stay's version, and one of
-    mode `history`, updates the stay and has no other effect. The caller has locked the agents."""
+    """Updates the stays and applies the rules, event by event. The caller has locked the agents.
+
+    These events update the stay and have no other effect: one of mode `history`; one that is older than its stay's version,
+    except BandStayed, whose windows have versions of their own; BandEntered and BandStayed of a stay that was retracted or
+    superseded by a later one.
+    """
     known = await stays.load_stays(session, {event.body.band_event_id for event in events})
     entered = {(each.body.agent_id, each.body.kpi) for each in events if isinstance(each.body, _CURRENT_EVENTS)}
     newest = await stays.load_newest_entered(session, entered) if entered else {}
@@ -48,7 +52,7 @@ async def apply_band_events(session: Session, events: Sequence[ReceivedEvent[Ban
     for event in events:
         body, attributes = event.body, event.attributes
         stay = known.setdefault(body.band_event_id, BandStay.from_event(body))
-        # A window of the last legs has no days of its own: it counts for the agent's day of the event.
+        # Only older releases named windows without a day. Such a window counts for the agent's day of the event.
         today = workdays.workday_of(body.agent_id, attributes.time) if workdays else attributes.time.date()
         ahead = stay.is_ahead_of(body) and not isinstance(body, BandStayed)
         late = ahead or _is_superseded(body, today, newest)

@@ -75,7 +75,7 @@ class Effect(BaseModel):
 
 
 def window_end_day(at_window: str, fallback: date) -> date:
-    """The last day of a window; `fallback` for a window of the last legs, whose name holds no day."""
+    """The last day of a window; `fallback` for a window whose name holds no day, which only older releases published."""
     days = window_days(at_window)
     return fallback if days is None else days[1]
 

@@ -43,7 +43,7 @@ class BandStay:
 
     def apply(self, event_id: UUID, body: BandEvent, today: date) -> bool:
         """Updates the stay. Returns False, and changes nothing, when the event was applied before. `today`: the day of a
-        window whose name holds none."""
+        window whose name holds none, which only older releases published."""
         if isinstance(body, BandStayed):
             return self._apply_windows(body)
         if event_id in self.heard:
