@@ -11,7 +11,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from all_in_one.commands import api_access, blueprints, client, ingesting, operating, receipts, running, scaling, trace
+from all_in_one.commands import (
+    api_access,
+    blueprints,
+    client,
+    ingesting,
+    operating,
+    receipts,
+    running,
+    scaling,
+    tenants,
+    trace,
+)
 
 
 class _Sentences(TyperGroup):
@@ -69,6 +80,7 @@ for title, functions in _GROUPS.items():
 app.add_typer(blueprints.commands, name="blueprint", rich_help_panel="Use it")
 app.add_typer(receipts.commands, name="receipts", rich_help_panel="Use it")
 app.add_typer(operating.letters, name="dead-letters", rich_help_panel="Operate it for others")
+app.add_typer(tenants.commands, name="tenant", rich_help_panel="Operate it for others")
 app.add_typer(scaling.scaling, name="scaling", rich_help_panel="Operate it for others")
 
 

@@ -50,7 +50,8 @@ def check(
     Example: uplift blueprint check acme.yaml
     """
     with connect(url, token, as_user, password, timeout=120) as client:
-        report = _put(client, file, _tenant_of(client, tenant), dry_run=True, as_json=as_json)
+        report = put_blueprint(client, file, _tenant_of(client, tenant), dry_run=True)
+    _print_report(report, as_json=as_json)
     for service in report["unchecked"]:
         typer.echo(f"{file}: /sections/{service}: was not looked at; set IDENTITY_SERVICES_URL", err=True)
     raise typer.Exit(REFUSED if report["unchecked"] else 0)
@@ -74,25 +75,16 @@ def publish(
     """
     with connect(url, token, as_user, password, timeout=120) as client:
         slug = _tenant_of(client, tenant)
-        _put(client, file, slug, dry_run=False, as_json=as_json)
-        services = _wait_until_applied(client, slug)
-    for name, state in services.items():
-        for each in state["problems"] if state["status"] == "rejected" else ():
-            typer.echo(
-                f"{file}: /sections/{name}{each['pointer']}: {with_cure(each['problem'], each['cure'])}", err=True
-            )
-    if any(state["status"] == "rejected" for state in services.values()):
-        raise typer.Exit(REFUSED)
-    if waiting := [name for name, state in services.items() if state["status"] == "pending"]:
-        fail(f"Published, and not yet in force at {', '.join(waiting)}: ask again with `uplift blueprint publish`.")
+        _print_report(put_blueprint(client, file, slug, dry_run=False), as_json=as_json)
+        wait_until_applied(client, file, slug, again="uplift blueprint publish")
 
 
 def _tenant_of(client: httpx.Client, tenant: str | None) -> str:
     return tenant or str(parse_body(client.get("/api/identity/v1/me"))["tenant"]["slug"])
 
 
-def _put(client: httpx.Client, file: Path, tenant: str, *, dry_run: bool, as_json: bool) -> dict[str, Any]:
-    """Sends the blueprint and prints the report, which it returns. Refused: prints the problems, exit status 2."""
+def put_blueprint(client: httpx.Client, file: Path, tenant: str, *, dry_run: bool) -> dict[str, Any]:
+    """Sends the blueprint. Returns the report. Refused: prints the problems, exit status 2."""
     answer = client.put(
         f"/api/identity/v1/tenants/{segment(tenant, '--tenant')}/blueprint",
         params={"dry_run": dry_run},
@@ -104,12 +96,15 @@ def _put(client: httpx.Client, file: Path, tenant: str, *, dry_run: bool, as_jso
             typer.echo(line, err=True)
         raise typer.Exit(REFUSED)
     report: dict[str, Any] = json_of(answer)
+    return report
+
+
+def _print_report(report: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(report)
-    else:
-        for line in _format_changes(report):
-            typer.echo(line)
-    return report
+        return
+    for line in _format_changes(report):
+        typer.echo(line)
 
 
 def _problems(file: Path, answer: httpx.Response) -> list[str]:
@@ -142,7 +137,22 @@ def _format_changes(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def _wait_until_applied(client: httpx.Client, tenant: str) -> dict[str, Any]:
+def wait_until_applied(client: httpx.Client, file: Path, tenant: str, *, again: str) -> None:
+    """Returns once every service has applied its section. Refused by one: prints its problems, exit status 2. Not all have
+    answered after `_WAIT_SECONDS`: prints that, and that the command `again` asks again; exit status 1."""
+    services = _wait_for_answers(client, tenant)
+    for name, state in services.items():
+        for each in state["problems"] if state["status"] == "rejected" else ():
+            typer.echo(
+                f"{file}: /sections/{name}{each['pointer']}: {with_cure(each['problem'], each['cure'])}", err=True
+            )
+    if any(state["status"] == "rejected" for state in services.values()):
+        raise typer.Exit(REFUSED)
+    if waiting := [name for name, state in services.items() if state["status"] == "pending"]:
+        fail(f"Published, and not yet in force at {', '.join(waiting)}: ask again with `{again}`.")
+
+
+def _wait_for_answers(client: httpx.Client, tenant: str) -> dict[str, Any]:
     """The state of each service's section, once none is pending or after `_WAIT_SECONDS`."""
     until = time.monotonic() + _WAIT_SECONDS
     while True:
