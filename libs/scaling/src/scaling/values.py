@@ -45,15 +45,20 @@ def _describe_shifts(schedule: RoleSchedule) -> dict[str, Any]:
     return {"windows": windows, "holidays": [str(day) for day in sorted(schedule.holidays)], "extra_days": extra_days}
 
 
+def find_rendering_date(text: str) -> date | None:
+    """The date for which a file was rendered; None for one that was not."""
+    found = _RENDERED_ON.match(text)
+    return date.fromisoformat(found[1]) if found else None
+
+
 def find_staleness(
     text: str, schedule: Schedule, *, today: date | None = None, max_age_days: int | None = None
 ) -> str | None:
     """Why a rendered file must be rendered again, as a sentence; None when it need not. The file is compared with what is
     rendered for its own date. With `today` and `max_age_days` one that is older is compared with today's, too."""
-    found = _RENDERED_ON.match(text)
-    if found is None:
+    rendered_on = find_rendering_date(text)
+    if rendered_on is None:
         return "It was not written by `uplift scaling render`."
-    rendered_on = date.fromisoformat(found[1])
     if render_values(schedule, rendered_on) != text:
         return "The shift file, or what is made of it, has changed since it was rendered."
     if today is None or max_age_days is None or today - rendered_on <= timedelta(days=max_age_days):

@@ -13,7 +13,7 @@ from scaling.costs import Cost, estimate_week
 from scaling.measurement import PrometheusError, measure_costs
 from scaling.planning import LEG_CPU_MS, PlanOptions, compute_capacity, render_plan
 from scaling.traffic import LEGS_SQL, Legs, TrafficError, format_legs, parse_legs
-from scaling.values import find_staleness, is_current, render_values
+from scaling.values import find_rendering_date, find_staleness, is_current, render_values
 
 from all_in_one.commands.client import fail
 from all_in_one.commands.table import lines_of
@@ -58,18 +58,19 @@ def render(
         fail("--check needs --into: the folder of the files to look at.")
     stale: list[str] = []
     for file in files:
-        schedule = load_schedule(file, today)
         if into is None:
-            typer.echo(render_values(schedule, today), nl=False)
+            typer.echo(render_values(load_schedule(file, today), today), nl=False)
             continue
         output = into / f"scaling-{file.stem}.yaml"
-        before = output.read_text() if output.exists() else None
+        before = output.read_text() if output.exists() else ""
+        # What was right on its day is not refused because of a later year's clocks.
+        schedule = load_schedule(file, (find_rendering_date(before) or today) if check else today)
         if check:
             reason = (
                 find_staleness(before, schedule, today=today, max_age_days=max_age_days) if before else "It is missing."
             )
             stale += [f"{output}: {reason} Run `uplift scaling render {file} --into {into}`."] if reason else []
-        elif before is None or find_staleness(before, schedule) or not is_current(before, schedule, today):
+        elif find_staleness(before, schedule) or not is_current(before, schedule, today):
             output.write_text(render_values(schedule, today))
     if stale:
         fail("\n".join(stale))
