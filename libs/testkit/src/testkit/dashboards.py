@@ -133,7 +133,8 @@ def platform() -> Dashboard:
 
 
 def operations() -> Dashboard:
-    """What Uplift is for: totals of all customers from Prometheus, one customer's figures from the database."""
+    """The dashboard of calls and their consequences: totals of all customers from Prometheus, one customer's values from the
+    database."""
     made = _dashboard("uplift-operations", "Uplift: operations", "Calls, silence, bands, trainings, points.")
     made = made.with_variable(_source("metrics", "prometheus", "Metrics"))
     made = made.with_variable(_source("customer", CUSTOMER.type_val or "", "Customer"))
@@ -182,7 +183,8 @@ def operations() -> Dashboard:
 
 
 def infrastructure() -> Dashboard:
-    """How what others wrote does, by the exporters that its operators bring: kafka_exporter, Envoy, CloudNativePG."""
+    """The dashboard of third-party programs, from the exporters that their operators install: kafka_exporter, Envoy,
+    CloudNativePG."""
     group = "sum by (namespace, consumergroup, topic)"
     public = 'envoy_http_conn_manager_prefix!~"admin|metrics"'
     answers, upstream = "envoy_http_downstream_rq_xx", "envoy_cluster_upstream_rq_xx"
