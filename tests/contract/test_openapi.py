@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from servicekit import FieldDoc, Service
 from servicekit.door.addressing import ADDRESSED, IDS, NAMES, SLUG_OR_ID
 from servicekit.door.field_docs import SHARED_FIELD_DOCS
+from servicekit.door.route import iter_unit_routes
 from storage import schema_name
 
 METHODS = ("get", "put", "post", "patch", "delete")
@@ -251,3 +252,27 @@ def test_no_word_is_for_a_field_that_is_not_there(
         assert not set(own[service]) & set(SHARED_FIELD_DOCS), service
         everywhere |= names
     assert set(SHARED_FIELD_DOCS) <= everywhere
+
+
+def lenient_scalars(schema: object, path: str = "") -> Iterator[str]:
+    """Where a core schema takes a switch or number that JSON has in another form."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("bool", "int", "float") and not schema.get("strict"):
+            yield f"{path} {schema['type']}"
+        for key, value in schema.items():
+            if key not in ("metadata", "default", "serialization"):
+                yield from lenient_scalars(value, path if key in ("schema", "fields") else f"{path}/{key}")
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from lenient_scalars(each, path)
+
+
+def test_bodies_take_switches_and_numbers_only_as_json_has_them(apps: dict[str, FastAPI]) -> None:
+    found = {
+        f"{service} {sorted(route.methods)[0]} {route.path}: {each}"
+        for service, app in apps.items()
+        for route in iter_unit_routes(app.routes)
+        if route.body_field is not None
+        for each in lenient_scalars(route.body_type.core_schema)
+    }
+    assert found == set()

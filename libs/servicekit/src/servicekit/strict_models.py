@@ -1,12 +1,38 @@
 """Base models for what tenants write: sections of blueprints and request bodies."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Iterable
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+
+_SCALARS = ("bool", "int", "float")
+_NO_SCHEMAS = ("default", "metadata", "serialization", "cls")
+"""Keys of a core schema whose values hold no types of input."""
+
+
+def _with_strict_scalars(schema: Any) -> Any:
+    """The core schema in which every switch and number is strict. Pydantic's setting would make dates strict too."""
+    if isinstance(schema, list | tuple):
+        made = [_with_strict_scalars(each) for each in cast("Iterable[Any]", schema)]
+        return made if isinstance(schema, list) else tuple(made)
+    if not isinstance(schema, dict):
+        return schema
+    known = cast("dict[str, Any]", schema)
+    strict = {"strict": True} if known.get("type") in _SCALARS else {}
+    return {key: value if key in _NO_SCHEMAS else _with_strict_scalars(value) for key, value in known.items()} | strict
 
 
 class StrictModel(BaseModel):
-    """A frozen model that rejects unknown fields."""
+    """A frozen model that rejects unknown fields, and takes switches and numbers only as JSON has them: neither `1` nor `"yes"`
+    is true, and neither `true` nor `"5"` is a number. Texts still become dates, ids and the like."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The fields' schemas, made strict."""
+        return cast("CoreSchema", _with_strict_scalars(handler(source)))
 
 
 class StrictAliasedModel(StrictModel):

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from contracts import new_id
 from contracts.submissions import SubmissionScored, SubmissionSubmitted
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from servicekit import Caller, directory, visibility
 from servicekit.errors import Conflict, FieldProblem, Forbidden, Invalid, NotFound
+from servicekit.strict_models import StrictModel
 from servicekit.workers import run_in_worker
 from storage import DocumentStore, Session
 
@@ -27,10 +28,8 @@ SUBMITTER_ROLES = {
 }
 
 
-class Answers(BaseModel):
+class Answers(StrictModel):
     """`answers` by question; null is no answer."""
-
-    model_config = ConfigDict(extra="forbid")
 
     answers: dict[str, Any]
     notes: str = Field(default="", max_length=10_000)

@@ -8,7 +8,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     Field,
-    StrictBool,
     StringConstraints,
     TypeAdapter,
     WithJsonSchema,
@@ -32,7 +31,7 @@ Amount = Annotated[Decimal, Field(gt=0, le=1_000_000_000, decimal_places=20)]
 Points = Annotated[int, Field(ge=1, le=1_000_000)]
 
 NotRetired = Annotated[
-    StrictBool, AfterValidator(_not_retired), WithJsonSchema({"type": "boolean", "const": False, "title": "Retired"})
+    bool, AfterValidator(_not_retired), WithJsonSchema({"type": "boolean", "const": False, "title": "Retired"})
 ]
 """Only false is valid; `Literal[False]` would accept 0 as well."""
 
@@ -40,7 +39,7 @@ NotRetired = Annotated[
 class _Rule(StrictModel):
     rule: Slug
     title: LocalizedText
-    active: StrictBool = True
+    active: bool = True
     retired: NotRetired = Field(False, exclude=True)
     """Accepted so that a client can PUT what it read."""
 
@@ -51,7 +50,7 @@ class BandLeftRule(_Rule):
     kind: Literal["band_left"]
     kpi: Slug
     from_bands: Annotated[list[Slug], Field(min_length=1)]
-    to_better: StrictBool = True
+    to_better: bool = True
     points: Points
 
     def rewards(self, kpi: str, band: str, rank: int, to_rank: int | None) -> bool:
@@ -67,7 +66,7 @@ class TrainingCompletedRule(_Rule):
     kind: Literal["training_completed"]
     template: Slug | None = None
     points: Points
-    passed_only: StrictBool = True
+    passed_only: bool = True
 
     def rewards(self, template: str, passed: bool) -> bool:
         """Whether the rule rewards finishing a training of this template."""

@@ -42,6 +42,8 @@ ProviderAddress = Line
 """An address that programs of this installation call, and so subject to its address policy: see
 `list_provider_addresses`."""
 LongLine = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")]
+EntityId = Annotated[str, Field(pattern=r"^[^\s\x00\x85\ufeff]{5,255}$")]
+"""Two characters are named because JavaScript, which OpenAPI's patterns follow, and Rust differ in them as white space."""
 Certificate = Annotated[str, Field(max_length=10_000), AfterValidator(_certificate)]
 Username = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._@-]{2,99}$")]
 
@@ -84,7 +86,7 @@ class SamlApplication(StrictModel):
 
     protocol: Literal["saml"]
     name: Line | None = None
-    entity_id: Annotated[str, Field(pattern=r"^[^\s\x00]{5,255}$")]
+    entity_id: EntityId
     acs_url: Address
     slo_url: ProviderAddress | None = None
     name_id_format: Literal["persistent", "email", "username", "transient"] = "persistent"
@@ -139,7 +141,7 @@ class SamlProvider(StrictModel):
 
     protocol: Literal["saml"]
     name: Line | None = None
-    entity_id: Annotated[str, Field(pattern=r"^[^\s\x00]{5,255}$")]
+    entity_id: EntityId
     sso_url: ProviderAddress
     certificate: Certificate
 

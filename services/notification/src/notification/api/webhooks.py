@@ -7,7 +7,7 @@ from uuid import UUID
 
 from contracts import new_id
 from fastapi import Request
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import BaseModel, Field
 from servicekit import CallerDep, Page, PageDep, WorkSession, get_context, page_of, page_within, route_policy
 from servicekit import router as door_router
 from servicekit.audit import record_change
@@ -33,8 +33,8 @@ class WebhookBody(StrictModel):
 
     url: str = Field(max_length=2_000)
     events: list[str] = Field(min_length=1, max_length=50)
-    enabled: StrictBool = True
-    rotate_secret: StrictBool = False
+    enabled: bool = True
+    rotate_secret: bool = False
 
 
 class WebhookView(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from contracts import Event
 from contracts.directory import Role
-from pydantic import Field, StrictBool, StringConstraints
+from pydantic import Field, StringConstraints
 from servicekit.errors import FieldProblem
 from servicekit.json_types import is_array
 from servicekit.outbound import UrlPolicy
@@ -71,7 +71,7 @@ class Webhook(StrictModel):
     webhook: Slug
     url: str = Field(max_length=2_000)
     events: list[str] = Field(min_length=1, max_length=50)
-    enabled: StrictBool = True
+    enabled: bool = True
 
 
 class NotificationSection(StrictModel):

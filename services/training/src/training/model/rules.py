@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Self
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import Field, model_validator
 from servicekit.strict_models import StrictModel
 
 from training.model.content import LocalizedText, Slug
@@ -49,8 +49,8 @@ class Rule(StrictModel):
     cooldown_days: int = Field(default=0, ge=0, le=3650)
     max_open: int | None = Field(default=None, ge=1, le=1000)
     priority: int = 0
-    active: StrictBool = True
-    withdraw_when_left: StrictBool = True
+    active: bool = True
+    withdraw_when_left: bool = True
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
