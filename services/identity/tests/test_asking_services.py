@@ -59,6 +59,22 @@ async def test_no_answer_is_none(answer: httpx.Response, why: str) -> None:
     assert why in found.reason
 
 
+@pytest.mark.parametrize("breaks", [1, 2])
+async def test_a_connection_that_breaks_is_made_anew_once(breaks: int) -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        if len(requests) <= breaks:
+            raise httpx.ReadError("closed")
+        return httpx.Response(200, json={"problems": [], "changes": {}})
+
+    services = SectionCheckClient(httpx.AsyncClient(transport=httpx.MockTransport(answer)), "http://x")
+    found = await services.check("forms", b"{}", tenant="demo", token="abc")
+    assert found == (SectionCheck() if breaks == 1 else CheckUnavailable("it cannot be reached (ReadError)"))
+    assert len(requests) == 2
+
+
 async def test_a_service_that_does_not_answer_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(_: httpx.Request) -> httpx.Response:
         await asyncio.Event().wait()

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
 _SCALARS = ("bool", "int", "float")
 _NO_SCHEMAS = ("default", "metadata", "serialization", "cls")
@@ -19,8 +19,15 @@ def _with_strict_scalars(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     known = cast("dict[str, Any]", schema)
-    strict = {"strict": True} if known.get("type") in _SCALARS else {}
-    return {key: value if key in _NO_SCHEMAS else _with_strict_scalars(value) for key, value in known.items()} | strict
+    made = {key: value if key in _NO_SCHEMAS else _with_strict_scalars(value) for key, value in known.items()}
+    if made.get("type") in _SCALARS:
+        made["strict"] = True
+    return no_info_before_validator_function(_parse_whole_float, made) if made.get("type") == "int" else made
+
+
+def _parse_whole_float(value: object) -> object:
+    """`5.0` as 5, since JSON Schema takes it for an integer; everything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class StrictModel(BaseModel):

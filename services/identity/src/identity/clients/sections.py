@@ -52,16 +52,22 @@ class SectionCheckClient:
         return CheckUnavailable(f"it refused to answer: {problem.detail}")
 
     async def _post(self, service: str, body: bytes, *, tenant: str, token: str) -> httpx.Response:
-        """Posts again on 403 for some seconds: the service may not have received the event about a new caller yet."""
+        """Posts again on 403 for some seconds: the service may not have received the event about a new caller yet. Posts once more
+        when the connection breaks: the server may close one that was idle while it is taken for use."""
+        request = self._http.build_request(
+            "POST",
+            f"{self._url.format(service=service)}/api/{service}/v1/blueprint-section/check",
+            params={"tenant": tenant},
+            content=body,
+            headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
+            timeout=self._seconds,
+        )
         deadline = asyncio.get_running_loop().time() + min(_UNKNOWN_CALLER_SECONDS, self._seconds)
         while True:
-            answer = await self._http.post(
-                f"{self._url.format(service=service)}/api/{service}/v1/blueprint-section/check",
-                params={"tenant": tenant},
-                content=body,
-                headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
-                timeout=self._seconds,
-            )
+            try:
+                answer = await self._http.send(request)
+            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+                answer = await self._http.send(request)
             if answer.status_code != 403 or asyncio.get_running_loop().time() > deadline:
                 return answer
             await asyncio.sleep(_RETRY_PAUSE_SECONDS)
