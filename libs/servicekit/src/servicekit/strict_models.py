@@ -22,7 +22,11 @@ def _with_strict_scalars(schema: Any) -> Any:
     made = {key: value if key in _NO_SCHEMAS else _with_strict_scalars(value) for key, value in known.items()}
     if made.get("type") in _SCALARS:
         made["strict"] = True
-    return no_info_before_validator_function(_parse_whole_float, made) if made.get("type") == "int" else made
+    return (
+        made
+        if made.get("type") != "int"
+        else no_info_before_validator_function(_parse_whole_float, cast("CoreSchema", made))
+    )
 
 
 def _parse_whole_float(value: object) -> object:

@@ -14,7 +14,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -51,7 +51,6 @@ class _Environment(BaseSettings):
 
 _FREE_PORTS = range(15_000, 32_000)
 """Below the ports of outgoing connections on Linux, so that none of these takes a port before it is used."""
-_claims: list[IO[str]] = []
 
 
 def free_port() -> int:
@@ -60,16 +59,16 @@ def free_port() -> int:
     folder = Path(tempfile.gettempdir()) / f"uplift-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
-        claim = (folder / str(port)).open("w")
+        # Never closed: the lock is the claim.
+        claim = os.open(folder / str(port), os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", port))
         except OSError:
-            claim.close()
+            os.close(claim)
             continue
-        _claims.append(claim)
         return port
     raise RuntimeError(f"No port from {_FREE_PORTS.start} to {_FREE_PORTS.stop - 1} is free.")
 
