@@ -30,8 +30,8 @@ async def test_orphaned_documents_of_a_killed_process_are_swept(published, call_
     published.sweep_young_documents()
     await published.tick(datetime.now(UTC) + timedelta(days=2))
     assert len(await documents.find("t1", "form-definition", {})) == 2, "version 1 and the draft"
-    (kept,) = await documents.find("t1", "form-submission", {})
-    assert kept.id != orphan.id
+    (stored,) = await documents.find("t1", "form-submission", {})
+    assert stored.id != orphan.id
     assert (await lea.get(f"{SUBMISSIONS}/{made['id']}")).json()["answers"] == ANSWERS
     assert (await quinn.get("/forms/call-review")).json()["definition"]["title"]["en"] == "Changed"
     assert (await quinn.get("/forms/call-review/versions/1")).json()["definition"]["title"]["en"] == "Call review"

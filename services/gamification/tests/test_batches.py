@@ -97,7 +97,7 @@ class Play:
             event_id = self.id(kind, again)  # some come again as the very same event
         return self.h.message(body, tenant=slug, at=at, event_id=event_id)
 
-    async def tell(self, story, *, size):
+    async def deliver_story(self, story, *, size):
         """Topic by topic and twice, as a relay that died would; in batches of `size`."""
         for lines in story:
             messages = [self.message(number, line) for number, line in enumerate(lines)]
@@ -108,7 +108,7 @@ class Play:
         return await self.found()
 
     async def found(self):
-        """What is stored and told, with names for ids, tenant by tenant."""
+        """The stored rows and published events, with names for ids, tenant by tenant."""
         agents = [UUID(each) for each, name in self.names.items() if name.startswith("agent")]
         seen = []
         for slug in TENANTS:
@@ -128,9 +128,9 @@ class Play:
             awards = []
             for attributes, body in await self.h.read_outbox():
                 if attributes.tenant == slug and isinstance(body, PointsGranted | PointsReversed):
-                    told = body.model_dump() | {"entry_id": places[body.entry_id]}
-                    told["reverses"] = places.get(told.get("reverses"))
-                    awards.append(told | {"at": attributes.time, "because": str(attributes.causationid)})
+                    fields = body.model_dump() | {"entry_id": places[body.entry_id]}
+                    fields["reverses"] = places.get(fields.get("reverses"))
+                    awards.append(fields | {"at": attributes.time, "because": str(attributes.causationid)})
             seen += sorted(awards, key=lambda award: repr(self.named(award)))
         await self.h.clear_outbox()
         return [self.named(each) for each in seen]
@@ -169,8 +169,8 @@ def test_a_batch_leaves_behind_what_its_messages_one_by_one_do(cluster, issuer):
             @given(stories)
             @example(EVERY_RULE)
             def check(story):
-                singly = runner.run(Play(h).tell(story, size=1))
-                assert runner.run(Play(h).tell(story, size=100)) == singly
+                singly = runner.run(Play(h).deliver_story(story, size=1))
+                assert runner.run(Play(h).deliver_story(story, size=100)) == singly
                 booked.update((each["rule"], each["points"] > 0) for each in singly if "occasion" in each)
 
             check()

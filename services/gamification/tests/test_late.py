@@ -61,11 +61,11 @@ class TestLate(LateConformance):
         return EventScript(
             [directory_script(*people), blueprints, sections_script("kpi-engine", "training", "notification"), events],
             affected_tables=["ledger", "score_day", "section_names"],
-            unsettled={BandLeft: "what would be taken back at once is not given"},
+            unsettled={BandLeft: "points that would be reversed at once are not granted"},
         )
 
 
-async def test_a_leaving_that_was_taken_back_before_it_came_gives_nothing(game) -> None:
+async def test_a_leaving_that_was_retracted_before_it_arrived_grants_nothing(game) -> None:
     await game.blueprint(game.LEFT)
     left = BandLeft(**stay("ada", 4, kpi="silence_pct", to_band="watch", to_rank=1))
     await game.h.deliver(

@@ -1,4 +1,4 @@
-"""What gives points, and what takes them back."""
+"""What grants points, and what reverses them."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from testkit import org_unit, parse_instant, person_id, stable_ids, tenant
 
 
-async def test_leaving_a_band_for_a_better_one_gives_points_once(game):
+async def test_leaving_a_band_for_a_better_one_grants_points_once(game):
     await game.blueprint(game.LEFT)
     stay = await game.leave("ada")
     await game.leave("ben", to_band="critical", to_rank=3)
@@ -49,7 +49,7 @@ async def test_a_corrected_band_takes_the_points_back_once(game, retracts):
     }
 
 
-async def test_a_stay_that_is_left_again_gives_its_points_again_but_no_old_event_does(game):
+async def test_a_stay_that_is_left_again_grants_its_points_again_but_no_old_event_does(game):
     await game.blueprint(game.LEFT)
     first, second = stable_ids("first leaving", "second leaving")
     stay = await game.leave("ada", ids=[first])
@@ -62,7 +62,7 @@ async def test_a_stay_that_is_left_again_gives_its_points_again_but_no_old_event
     assert await game.balance("ada") == 100  # one stay is not rewarded twice at a time
 
 
-async def test_a_correction_that_comes_again_does_not_take_what_was_given_after_it(game):
+async def test_a_repeated_correction_does_not_reverse_points_that_were_granted_after_it(game):
     await game.blueprint(game.LEFT)
     first, second, correction = stable_ids("first leaving", "second leaving", "correction")
     stay = await game.leave("ada", ids=[first])
@@ -88,7 +88,7 @@ async def test_history_takes_no_points_back(game):
     assert await game.ledger() == before
 
 
-async def test_finished_training_gives_points_for_what_the_rule_says(game):
+async def test_a_finished_training_grants_points_by_its_rule(game):
     await game.blueprint(
         game.TRAINED, {**game.TRAINED, "rule": "quiz", "template": "quiz", "points": 5, "passed_only": False}
     )
@@ -299,7 +299,7 @@ async def test_a_rule_counts_from_when_it_is_made_and_edits_leave_past_days_alon
     await game.score("ada", "2026-03-11", 1)
     assert await game.balance("ada") == 109
     await game.score("ada", "2026-03-09", 39)
-    assert await game.balance("ada") == 99  # what it had given can still be taken back
+    assert await game.balance("ada") == 99  # its entries can still be reversed
 
 
 async def test_the_ledger_cannot_be_changed(game):

@@ -65,7 +65,7 @@ def said_again(story):
     return [*story, *((day, *final[day], "live", False) for day in sorted(live))]
 
 
-def told(agent, story):
+def build_events(agent, story):
     """(when, event) in the order of the story."""
     for day, numerator, hundreds, sample, mode, running in story:
         value = f"{numerator / hundreds:.4f}" if hundreds else None
@@ -79,7 +79,7 @@ def told(agent, story):
 
 async def play(h, story) -> None:
     agent = new_id()
-    for moment, batch in groupby(told(agent, story), key=lambda pair: pair[0]):
+    for moment, batch in groupby(build_events(agent, story), key=lambda pair: pair[0]):
         await h.deliver(*(body for _, body in batch), tenant="acme", at=moment)
     await h.tick(LATE + timedelta(days=1))
     rows = await h.rows("acme", "SELECT * FROM ledger WHERE tenant = 'acme' AND agent_id = :agent", agent=agent)

@@ -1,4 +1,4 @@
-"""Identity at its doors, with its own events told back to its copy of the directory as the relay would."""
+"""Identity at its doors, with its own events delivered to its copy of the directory, as the relay would."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from copy import deepcopy
@@ -18,12 +18,12 @@ NOW = parse_instant("2026-03-02T08:00Z")
 
 
 class Identity:
-    """`call` speaks as somebody and afterwards lets the events arrive; `told` are the events of the last call, without
+    """`call` speaks as somebody and afterwards lets the events arrive; `published` are the events of the last call, without
     those for the audit log, which are `audited`."""
 
     def __init__(self, harness: Harness) -> None:
         self.harness = harness
-        self.told: list[tuple[Attributes, Event]] = []
+        self.published: list[tuple[Attributes, Event]] = []
         self.audited: list[ConfigurationChanged] = []
         self._clients: dict[tuple[str, str], httpx.AsyncClient] = {}
 
@@ -43,7 +43,7 @@ class Identity:
 
     async def deliver_own_events(self) -> None:
         emitted = await self.harness.read_outbox()
-        self.told = [each for each in emitted if not isinstance(each[1], ConfigurationChanged)]
+        self.published = [each for each in emitted if not isinstance(each[1], ConfigurationChanged)]
         self.audited = [body for _, body in emitted if isinstance(body, ConfigurationChanged)]
         for attributes, body in emitted:
             if isinstance(body, (*DIRECTORY, ConfigurationChanged)):
@@ -52,7 +52,7 @@ class Identity:
         await self.harness.clear_outbox()
 
     def bodies(self, kind: type[Event]) -> list[Any]:
-        return [body for _, body in self.told if isinstance(body, kind)]
+        return [body for _, body in self.published if isinstance(body, kind)]
 
     async def tenant(self, slug: str, **fields: Any) -> None:
         """A tenant whose administrator is `boss`."""

@@ -48,7 +48,7 @@ async def test_only_administrators_change_anything(centre, who):
         ("GET", "/audit", None),
     ):
         await centre.call(who, method, path, 403, json=body)
-        assert centre.told == []
+        assert centre.published == []
 
 
 async def test_a_tenant_admin_rules_the_own_tenant_only(centre):
@@ -76,7 +76,7 @@ async def test_a_platform_admin_works_in_any_tenant(centre):
         "root@platform", "POST", "/people?tenant=demo", 201, json={"slug": "eve", "display_name": "Eve"}
     )
     (body,) = centre.bodies(PersonChanged)
-    assert (body.slug, centre.told[0][0].tenant) == ("eve", "demo")
+    assert (body.slug, centre.published[0][0].tenant) == ("eve", "demo")
     await centre.call("root@platform", "GET", f"/people/{made['id']}?tenant=demo")
     await centre.call("root@platform", "GET", "/people?tenant=nowhere", 404)
     assert await slugs(centre, "root@platform", "/tenants") == ["demo", "platform"]
@@ -136,7 +136,7 @@ async def test_an_idempotency_key_holds_in_another_tenant_too(centre):
     spec = {"slug": "eve", "display_name": "Eve"}
     first = await centre.call("root@platform", "POST", "/people?tenant=demo", 201, json=spec, headers=headers)
     assert await centre.call("root@platform", "POST", "/people?tenant=demo", 201, json=spec, headers=headers) == first
-    assert centre.told == []
+    assert centre.published == []
 
 
 async def test_odd_references_are_answered(centre):

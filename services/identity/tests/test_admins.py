@@ -24,9 +24,9 @@ LAST: dict[str, dict[str, Any]] = {
 
 
 async def refused(centre: Centre, who: str, method: str, path: str, **arguments: Any) -> None:
-    told = await centre.call(who, method, path, 409, **arguments)
-    assert told["type"].endswith("last-admin"), told
-    assert "would be left without" in told["detail"]
+    answer = await centre.call(who, method, path, 409, **arguments)
+    assert answer["type"].endswith("last-admin"), answer
+    assert "would be left without" in answer["detail"]
 
 
 @pytest.mark.parametrize("change", LAST.values(), ids=LAST)
@@ -91,7 +91,7 @@ async def test_the_platforms_last_admin_stays(identity: Any) -> None:
     await refused(identity, "root@platform", "PATCH", "/people/admin", json={"roles": []})
 
 
-async def test_a_login_or_address_kept_for_somebody_is_nobody_elses(centre: Centre) -> None:
+async def test_a_login_or_address_of_one_person_is_refused_to_others(centre: Centre) -> None:
     ada, ben = [(await centre.call("boss@demo", "GET", f"/people/{slug}"))["id"] for slug in ("ada", "ben")]
     await centre.call("boss@demo", "PATCH", "/people/ada", json={"email": "ada@example.org"})
     async with centre.harness.context.sessions.begin(["demo"], now=NOW) as session:
@@ -101,13 +101,13 @@ async def test_a_login_or_address_kept_for_somebody_is_nobody_elses(centre: Cent
             )
             await desired_resources.mark_applied(session, ACCOUNT, person, at=NOW, sub=f"{name}-at-provider")
     taken = {"logins": ["lea", "ada-at-provider"]}
-    told = await centre.call("boss@demo", "PATCH", "/people/lea", 422, json=taken)
-    assert told["errors"][0]["pointer"] == "/logins/1"
-    told = await centre.call("boss@demo", "PATCH", "/people/ben", 422, json={"email": "Ada@example.org"})
-    assert told["errors"][0]["pointer"] == "/email"
+    answer = await centre.call("boss@demo", "PATCH", "/people/lea", 422, json=taken)
+    assert answer["errors"][0]["pointer"] == "/logins/1"
+    answer = await centre.call("boss@demo", "PATCH", "/people/ben", 422, json={"email": "Ada@example.org"})
+    assert answer["errors"][0]["pointer"] == "/email"
     section = {"people": [{"slug": "lea", **taken}]}
-    told = await centre.put("demo", section, 422)
-    assert told["errors"][0]["pointer"] == "/sections/identity/people/0/logins/1"
+    answer = await centre.put("demo", section, 422)
+    assert answer["errors"][0]["pointer"] == "/sections/identity/people/0/logins/1"
     sheet = "slug,login,email\nlea,ada-at-provider,\nben,,ada@example.org\ntia,,tia@example.org\n"
     report = await centre.call(
         "boss@demo", "POST", "/people/import", content=sheet, headers={"content-type": "text/csv"}

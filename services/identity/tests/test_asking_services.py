@@ -1,4 +1,4 @@
-"""Identity asks the services before it publishes; one that does not answer is told as such, and nothing is applied."""
+"""Identity asks the services before it publishes; one that does not answer is reported, and nothing is applied."""
 
 import asyncio
 from typing import Any
@@ -19,13 +19,15 @@ BUNDLE: dict[str, Any] = {
 
 def answering(*answers: httpx.Response) -> tuple[SectionCheckClient, list[httpx.Request]]:
     """Answers in turn, the last one for ever."""
-    asked: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return answers[min(len(asked), len(answers)) - 1]
+        requests.append(request)
+        return answers[min(len(requests), len(answers)) - 1]
 
-    return SectionCheckClient(httpx.AsyncClient(transport=httpx.MockTransport(answer)), "http://{service}:8000/"), asked
+    return SectionCheckClient(
+        httpx.AsyncClient(transport=httpx.MockTransport(answer)), "http://{service}:8000/"
+    ), requests
 
 
 def problem(status: int, detail: str) -> httpx.Response:
@@ -33,14 +35,14 @@ def problem(status: int, detail: str) -> httpx.Response:
     return httpx.Response(status, json=document)
 
 
-async def test_a_service_is_asked_in_the_callers_name_and_again_while_it_does_not_know_them() -> None:
-    services, asked = answering(problem(403, "nobody"), httpx.Response(200, json={"problems": [], "changes": {}}))
+async def test_a_service_is_called_with_the_callers_token_and_again_while_it_does_not_know_them() -> None:
+    services, requests = answering(problem(403, "nobody"), httpx.Response(200, json={"problems": [], "changes": {}}))
     found = await services.check("forms", b"{}", tenant="demo", token="abc")
     assert found == SectionCheck()
-    assert [str(each.url) for each in asked] == [
+    assert [str(each.url) for each in requests] == [
         "http://forms:8000/api/forms/v1/blueprint-section/check?tenant=demo"
     ] * 2
-    assert asked[0].headers["authorization"] == "Bearer abc"
+    assert requests[0].headers["authorization"] == "Bearer abc"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ async def test_a_connection_that_breaks_is_made_anew_once(breaks: int) -> None:
     assert len(requests) == 2
 
 
-async def test_a_service_that_does_not_answer_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_service_that_does_not_answer_in_time_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(_: httpx.Request) -> httpx.Response:
         await asyncio.Event().wait()
         raise AssertionError
@@ -92,13 +94,13 @@ async def test_a_service_that_cannot_be_reached_keeps_all_of_it_from_being_publi
     identity.harness.running.parts.state.sections = SectionCheckClient(identity.harness.context.http, NOWHERE)
     await identity.tenant("demo")
     path = f"/tenants/demo/blueprint?dry_run={dry_run}"
-    told = await identity.call("boss@demo", "PUT", path, 503, json=BUNDLE)
-    assert [(each["pointer"], each["line"]) for each in told["errors"]] == [("/sections/training", 1)]
-    assert "training could not be asked" in told["errors"][0]["problem"]
-    assert identity.told == []
+    refused = await identity.call("boss@demo", "PUT", path, 503, json=BUNDLE)
+    assert [(each["pointer"], each["line"]) for each in refused["errors"]] == [("/sections/training", 1)]
+    assert "training could not be asked" in refused["errors"][0]["problem"]
+    assert identity.published == []
     wrong = {**BUNDLE, "sections": {**BUNDLE["sections"], "identity": {"time_zone": "Mars"}}}
-    told = await identity.call("boss@demo", "PUT", path, 422, json=wrong)
-    assert {each["pointer"] for each in told["errors"]} == {"/sections/identity/time_zone", "/sections/training"}
+    refused = await identity.call("boss@demo", "PUT", path, 422, json=wrong)
+    assert {each["pointer"] for each in refused["errors"]} == {"/sections/identity/time_zone", "/sections/training"}
 
 
 async def test_without_an_address_of_the_services_it_says_what_nobody_looked_at(identity) -> None:
@@ -112,7 +114,7 @@ def test_names_after_a_blueprint_are_those_that_stay_and_those_that_come() -> No
     now = {
         "forms": {"forms": [{"form": "old", "schema": {"properties": {"a": {}}}}]},
         "kpi-engine": {"kpis": [{"kpi": "gone"}]},
-        "training": {"templates": [{"template": "kept"}]},
+        "training": {"templates": [{"template": "stays"}]},
         "ingest": {"sources": [{"source": "acd", "options": {"keep_attributes": ["language"]}}]},
     }
     matrix = {"type": "object", "properties": {"row": {}}}
@@ -124,7 +126,7 @@ def test_names_after_a_blueprint_are_those_that_stay_and_those_that_come() -> No
     names = merge_names(now, new)
     assert names["form"] == {"old": ["a"], "new": ["b", "b.row"]}
     assert names["KPI"] == {"k": ["good"]}
-    assert names["template"] == {"kept": None}
+    assert names["template"] == {"stays": None}
     assert names["source"] == {"acd": ["language"]}
     assert names["org unit"] == {}
     assert "agent" in names["role"]

@@ -1,4 +1,4 @@
-"""The audit log: who changed what, when, from what to what; asked for in every way, and never changed itself."""
+"""The audit log: who changed what, when, from what to what. It is queried by every field, and never changes."""
 
 import json
 from datetime import timedelta
@@ -14,7 +14,7 @@ async def log(centre, query="", who="boss@demo"):
     return (await centre.call(who, "GET", f"/audit?limit=1000{query and '&' + query}"))["items"]
 
 
-def told():
+def build_change():
     actor = Actor(kind="person", tenant="demo", slug="boss", display_name="The Boss")
     return ConfigurationChanged(
         service="training", kind="rule", ref="r1", action="updated", origin=Origin(actor=actor, blueprint_version=3),
@@ -23,9 +23,9 @@ def told():
 
 
 async def test_an_entry_says_who_what_when_and_from_what_to_what(centre):
-    asked = {"x-request-id": "order-4711.a"}
+    headers = {"x-request-id": "order-4711.a"}
     await centre.call("boss@demo", "PATCH", "/people/ada", json={"language": "en"})
-    await centre.call("boss@demo", "PATCH", "/people/ada", json={"language": "zh"}, headers=asked)
+    await centre.call("boss@demo", "PATCH", "/people/ada", json={"language": "zh"}, headers=headers)
     newest, before, first = await log(centre, "thing=person/ada")
     assert (newest["service"], newest["kind"], newest["ref"], newest["action"]) == (
         "identity", "person", "ada", "updated",
@@ -41,7 +41,7 @@ async def test_an_entry_says_who_what_when_and_from_what_to_what(centre):
     assert (first["action"], first["before"], first["after"]["display_name"]) == ("created", None, "Ada")
 
 
-async def test_it_is_asked_by_thing_service_person_action_and_time(centre):
+async def test_it_is_queried_by_thing_service_person_action_and_time(centre):
     await centre.call("root@platform", "PATCH", "/tenants/demo", json={"name": "Demo Two"})
     await centre.call("boss@demo", "PATCH", "/people/ada", json={"language": "zh"})
     every = await log(centre)
@@ -62,7 +62,7 @@ async def test_it_is_asked_by_thing_service_person_action_and_time(centre):
         assert [each["id"] for each in await log(centre, query)] == expected, query
         assert expected or "training" in query
     await centre.harness.deliver(
-        told(), tenant="demo", at=parse_instant("2026-03-02T23:30Z")
+        build_change(), tenant="demo", at=parse_instant("2026-03-02T23:30Z")
     )  # the 3rd where the tenant is
     assert [each["at"] for each in await log(centre, "from=2026-03-03&to=2026-03-03")] == ["2026-03-02T23:30:00Z"]
     assert len(await log(centre, f"from={every[0]['at'][:10]}")) == len(every)
@@ -94,7 +94,7 @@ async def test_what_changes_nothing_leaves_no_entry(centre, section):
     assert centre.audited == []
 
 
-async def test_a_blueprint_is_told_thing_by_thing(centre, section):
+async def test_a_blueprint_is_recorded_thing_by_thing(centre, section):
     section["people"][0]["display_name"] = "Ada Two"
     section["org_units"][1]["name"] = "Team One"
     await centre.put("demo", section)
@@ -112,13 +112,13 @@ async def test_a_clock_that_is_moved_is_no_change_of_configuration(identity):
     assert (entry["action"], "clock" in entry["after"]) == ("created", False)
 
 
-async def test_what_another_service_says_is_kept_once_and_cannot_be_changed(centre):
+async def test_a_change_of_another_service_is_stored_once_and_cannot_be_changed(centre):
     harness = centre.harness
     event = Attributes.create(
         ConfigurationChanged.type, source="training", tenant="demo", time=parse_instant("2026-03-02T10:00Z")
     ).id
     for _ in range(2):
-        await harness.deliver(told(), tenant="demo", at=parse_instant("2026-03-02T10:00Z"), ids=[event])
+        await harness.deliver(build_change(), tenant="demo", at=parse_instant("2026-03-02T10:00Z"), ids=[event])
     (entry,) = await log(centre, "service=training&blueprint_version=3&thing=rule/r1")
     assert (entry["before"], entry["after"], entry["id"]) == ({"due_days": 7}, {"due_days": 8}, str(event))
     for statement in ("UPDATE audit SET action = 'none'", "DELETE FROM audit", "TRUNCATE audit"):

@@ -42,7 +42,7 @@ async def put(identity, text: str, expect: int = 200, query: str = "", tenant: s
 async def test_a_bundle_is_applied_published_and_again_changes_nothing(identity):
     await identity.tenant("demo")
     dry = await put(identity, BUNDLE, query="?dry_run=true")
-    assert identity.told == []
+    assert identity.published == []
     report = await put(identity, BUNDLE)
     assert report == {**dry, "dry_run": False}
     assert (report["version"], report["published"], report["people_changed"]) == (1, True, ["ann"])
@@ -58,12 +58,12 @@ async def test_a_bundle_is_applied_published_and_again_changes_nothing(identity)
     await identity.call("ann@demo", "GET", "/me")
 
     again = await put(identity, BUNDLE.replace("call-centre", '"call-centre"'))
-    assert (again["version"], again["published"], identity.told) == (1, False, [])
+    assert (again["version"], again["published"], identity.published) == (1, False, [])
     await put(identity, BUNDLE, query="?again=true")
-    assert [type(body) for _, body in identity.told] == [BlueprintPublished]
+    assert [type(body) for _, body in identity.published] == [BlueprintPublished]
     changed = await put(identity, BUNDLE.replace("enabled: false", "enabled: true"))
     assert changed["version"] == 2
-    assert [type(body) for _, body in identity.told] == [BlueprintPublished]
+    assert [type(body) for _, body in identity.published] == [BlueprintPublished]
 
 
 async def test_what_a_bundle_does_not_name_stays(centre):
@@ -75,7 +75,7 @@ async def test_what_a_bundle_does_not_name_stays(centre):
     assert [each["slug"] for each in people["items"]] == ["ada", "ben", "boss", "lea", "tia"]
 
 
-async def test_every_problem_is_told_where_it_is_and_nothing_is_applied(identity):
+async def test_every_problem_has_its_pointer_and_nothing_is_applied(identity):
     await identity.tenant("demo")
     text = """\
 blueprint: broken
@@ -134,7 +134,7 @@ sections:
     }
     assert found["/people/1/memberships/0/org_unit"]["line"] == 16
     assert all(each["cure"] for each in problem["errors"])
-    assert identity.told == []
+    assert identity.published == []
     state = await identity.call("boss@demo", "GET", "/tenants/demo")
     assert state["blueprint"] is None
     cycle = {"org_units": [{"slug": "x", "parent": "y"}, {"slug": "y", "parent": "x"}]}
@@ -163,7 +163,7 @@ async def test_what_is_no_bundle_is_refused_with_its_line(identity):
         assert problem["errors"], text
         if line:
             assert problem["errors"][0]["line"] == line, (text, problem)
-    assert identity.told == []
+    assert identity.published == []
     (bomb_base, *bombs) = ["a0: &a0 [1,1,1,1,1,1,1,1,1,1]"] + [
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)
     ]
@@ -206,17 +206,17 @@ async def test_the_tenants_state_shows_how_far_each_service_is(centre, section):
         return {name: (each["status"], each["applied_version"]) for name, each in state["services"].items()}
 
     await centre.put("demo", section, training={"rules": []}, forms={"forms": []}, ingest={"sources": []})
-    told = await states()
-    assert told["identity"] == ("applied", 2)
-    assert told["training"] == told["forms"] == ("pending", None)
-    assert told["gamification"] == ("not_in_blueprint", None)
+    statuses = await states()
+    assert statuses["identity"] == ("applied", 2)
+    assert statuses["training"] == statuses["forms"] == ("pending", None)
+    assert statuses["gamification"] == ("not_in_blueprint", None)
 
     problem = SectionProblem(pointer="/forms/0", problem="no questions", cure="add one")
     deliver = centre.harness.deliver
     await deliver(SectionApplied(service="training", version=2, content={"rules": []}), tenant="demo")
     await deliver(SectionRejected(service="forms", version=2, problems=[problem]), tenant="demo")
-    told = await states()
-    assert (told["training"], told["forms"]) == (("applied", 2), ("rejected", None))
+    statuses = await states()
+    assert (statuses["training"], statuses["forms"]) == (("applied", 2), ("rejected", None))
     state = await centre.call("root@platform", "GET", "/tenants/demo")
     assert state["services"]["forms"]["problems"] == [problem.model_dump()]
 
@@ -224,8 +224,12 @@ async def test_the_tenants_state_shows_how_far_each_service_is(centre, section):
     await deliver(SectionApplied(service="training", version=1, content={"old": []}), tenant="demo")
     await deliver(SectionRejected(service="training", version=2, problems=[problem]), tenant="demo")
     await deliver(SectionApplied(service="forms", version=2, content={"forms": [1]}), tenant="demo")
-    told = await states()
-    assert (told["training"], told["forms"], told["ingest"]) == (("applied", 2), ("applied", 2), ("pending", None))
+    statuses = await states()
+    assert (statuses["training"], statuses["forms"], statuses["ingest"]) == (
+        ("applied", 2),
+        ("applied", 2),
+        ("pending", None),
+    )
     exported = await centre.call("boss@demo", "GET", "/tenants/demo/blueprint")
     assert exported["sections"]["training"] == {"rules": []}
     assert exported["sections"]["forms"] == {"forms": [1]}

@@ -51,8 +51,8 @@ def test_a_large_bundle_is_refused_soon(name: str) -> None:
 
 
 def test_lines_are_found_in_one_pass() -> None:
-    wanted = [FieldProblem(pointer=f"/sections/identity/k{MANY - 1 - number}", problem="x") for number in range(100)]
-    seconds, refused = seconds_of(to_invalid_bundle, wanted, HOSTILE["keys that nobody knows"])
+    reported = [FieldProblem(pointer=f"/sections/identity/k{MANY - 1 - number}", problem="x") for number in range(100)]
+    seconds, refused = seconds_of(to_invalid_bundle, reported, HOSTILE["keys that nobody knows"])
     assert [each.line for each in refused.errors] == [MANY + 3 - number for number in range(100)]
     assert {each.column for each in refused.errors} == {5}
     assert seconds < SECONDS

@@ -52,8 +52,8 @@ def provider(said: Said) -> Iterator[EmbeddedProvider]:
 
 async def test_what_it_refuses_is_explained(provider: EmbeddedProvider, said: Said) -> None:
     fault = {"loc": ["path", "client_id"], "msg": "String should be shorter", "type": "x"}
-    told = {"detail": "The request is not valid.", "errors": [fault]}
-    said["PUT clients"] = (422, json.dumps(told))
+    answer = {"detail": "The request is not valid.", "errors": [fault]}
+    said["PUT clients"] = (422, json.dumps(answer))
     with pytest.raises(
         ProviderRefused, match=r"^The request is not valid\. path\.client_id: String should be shorter\.$"
     ):
@@ -61,9 +61,7 @@ async def test_what_it_refuses_is_explained(provider: EmbeddedProvider, said: Sa
 
 
 @pytest.mark.parametrize("body", ["{}", "no JSON", ""])
-async def test_an_answer_that_makes_no_sense_is_asked_for_again(
-    provider: EmbeddedProvider, said: Said, body: str
-) -> None:
+async def test_a_call_with_an_invalid_answer_is_sent_again(provider: EmbeddedProvider, said: Said, body: str) -> None:
     said |= {"PUT clients": (200, body), "PUT accounts": (200, body)}
     with pytest.raises(Unavailable, match="cannot be understood"):
         await provider.ensure_application("acme", "dialler", DIALLER, secret=None)
@@ -74,7 +72,7 @@ async def test_an_answer_that_makes_no_sense_is_asked_for_again(
         await provider.remove_application("acme", "dialler", DIALLER)
 
 
-async def test_an_error_without_a_word_is_asked_for_again(provider: EmbeddedProvider, said: Said) -> None:
+async def test_a_call_with_an_error_without_details_is_sent_again(provider: EmbeddedProvider, said: Said) -> None:
     said["PUT accounts"] = (400, "Invalid host header")
     with pytest.raises(Unavailable, match="cannot be understood"):
         await provider.ensure_account("acme", ADA, password=None)

@@ -21,7 +21,7 @@ async def send(centre, text: str | bytes, query: str = "", expect: int = 200):
 
 async def test_a_file_makes_people_and_units_and_again_nothing(centre):
     dry = await send(centre, GOOD, "?dry_run=true")
-    assert centre.told == []
+    assert centre.published == []
     report = await send(centre, GOOD)
     assert {**dry, "dry_run": False} == report
     assert [each["slug"] for each in report["created"]] == ["cleo", "dan", "li"]
@@ -40,10 +40,10 @@ async def test_a_file_makes_people_and_units_and_again_nothing(centre):
     assert [each["slug"] for each in seen["items"]] == ["cleo", "dan"]
 
     again = await send(centre, GOOD)
-    assert (again["unchanged"], again["created"], again["changed"], centre.told) == (3, [], [], [])
+    assert (again["unchanged"], again["created"], again["changed"], centre.published) == (3, [], [], [])
 
 
-async def test_each_bad_line_is_told_and_sinks_no_other(centre):
+async def test_each_bad_line_is_rejected_and_sinks_no_other(centre):
     lines = [
         "slug,display_name,email,org_path,external_id:connect,hire_date,roles,login,language,active",
         "ok1,Fine,,,,,,,,",  # 2
@@ -68,8 +68,8 @@ async def test_each_bad_line_is_told_and_sinks_no_other(centre):
     ]
     report = await send(centre, "\n".join(lines))
     assert [each["slug"] for each in report["created"]] == ["ok1", "ok2"]
-    told = {each["line"]: each for each in report["rejected"]}
-    assert {line: each["field"] for line, each in told.items()} == {
+    by_line = {each["line"]: each for each in report["rejected"]}
+    assert {line: each["field"] for line, each in by_line.items()} == {
         4: "slug",
         5: "display_name",
         6: "hire_date",
@@ -87,8 +87,8 @@ async def test_each_bad_line_is_told_and_sinks_no_other(centre):
         18: "display_name",
         19: "external_id:connect",
     }
-    assert all(each["reason"] and each["cure"] for each in told.values())
-    assert told[9]["value"] == "agent-ada"
+    assert all(each["reason"] and each["cure"] for each in by_line.values())
+    assert by_line[9]["value"] == "agent-ada"
     assert report["org_units_created"] == []
     assert report["lines"] == len(report["created"]) + len(report["rejected"])
     assert {person.slug for person in centre.bodies(PersonChanged)} == {"ok1", "ok2"}
@@ -124,7 +124,7 @@ async def test_a_move_ends_the_old_membership_and_begins_the_new_on_its_day(cent
     assert (await send(centre, "slug,org_path,roles,since\nada,Site A/Team 2,agent,2026-04-01\n"))["unchanged"] == 1
 
 
-async def test_a_person_is_found_by_external_id_and_what_changed_is_kept_with_its_past(centre):
+async def test_a_person_is_found_by_external_id_and_changed_values_keep_their_history(centre):
     text = "external_id:connect,display_name,attribute:skill,login\nagent-ada,Ada Abel,billing|claims,ada.abel\n"
     report = await send(centre, text)
     assert report["changed"][0]["fields"] == ["attributes", "display_name", "logins"]

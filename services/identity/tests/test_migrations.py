@@ -1,4 +1,4 @@
-"""Entries of the audit log from before it told what was and what is stay in it."""
+"""Entries of the audit log from before it had values before and after stay in it."""
 
 from identity.service import service
 from servicekit.wiring import build_role_url

@@ -22,12 +22,12 @@ async def test_a_patch_replaces_what_it_names_and_keeps_the_rest(centre):
         },
     )
     assert after == {**before, "email": "ada@example.org", "attributes": after["attributes"]}
-    (told,) = centre.bodies(PersonChanged)
-    assert [each.value for each in told.attributes if each.holds_on(date(2026, 1, 31))] == ["part_time"]
-    assert [each.value for each in told.attributes if each.holds_on(date(2026, 2, 1))] == ["full_time"]
+    (changed,) = centre.bodies(PersonChanged)
+    assert [each.value for each in changed.attributes if each.holds_on(date(2026, 1, 31))] == ["part_time"]
+    assert [each.value for each in changed.attributes if each.holds_on(date(2026, 2, 1))] == ["full_time"]
     again = {"email": "ada@example.org", "attributes": after["attributes"]}
     assert await centre.call("boss@demo", "PATCH", f"/people/{after['id']}", json=again) == after
-    assert centre.told == []
+    assert centre.published == []
 
 
 async def test_a_planned_move_is_seen_on_its_day(centre):
@@ -53,7 +53,7 @@ async def test_a_planned_move_is_seen_on_its_day(centre):
     assert (await members("one"), await members("two")) == ([], ["ada"])
 
 
-async def test_broken_rules_are_told_with_pointer_and_cure(centre):
+async def test_broken_rules_are_reported_with_pointer_and_cure(centre):
     for patch, pointer, word in (
         ({"memberships": [{"org_unit": "team-1"}, {"org_unit": "team-2"}]}, "/memberships/1", "overlaps"),
         ({"memberships": [{"org_unit": "nowhere"}]}, "/memberships/0/org_unit", "no org unit"),
@@ -112,10 +112,10 @@ async def test_moving_a_unit_moves_all_below_it(centre):
     await centre.call("boss@demo", "POST", "/org-units", 201, json={"slug": "cell", "parent": "team-1"})
     site = await centre.call("boss@demo", "PATCH", "/org-units/site-a", json={"parent": "site-b"})
     assert site["org_path"] == "Site B/Site A"
-    told = {unit.slug: unit for unit in centre.bodies(OrgUnitChanged)}
-    assert list(told) == ["site-a", "team-1", "team-2", "cell"]
-    assert told["cell"].path == [*told["team-1"].path, told["cell"].id]
-    assert len(told["cell"].path) == 4
+    changed = {unit.slug: unit for unit in centre.bodies(OrgUnitChanged)}
+    assert list(changed) == ["site-a", "team-1", "team-2", "cell"]
+    assert changed["cell"].path == [*changed["team-1"].path, changed["cell"].id]
+    assert len(changed["cell"].path) == 4
     for parent in ("cell", "site-a"):
         problem = await centre.call("boss@demo", "PATCH", "/org-units/site-b", 422, json={"parent": parent})
         assert "below itself: " in problem["errors"][0]["problem"]
@@ -145,8 +145,8 @@ async def test_a_unit_cannot_become_of_a_kind_its_members_have_elsewhere(centre)
 
 async def test_a_new_customer_is_live_with_one_call(identity):
     await identity.tenant("acme", day_start_minutes=240, default_language="zh")
-    (told,) = identity.bodies(TenantChanged)
-    assert (told.slug, told.time_zone, told.day_start_minutes) == ("acme", "Europe/Berlin", 240)
+    (changed,) = identity.bodies(TenantChanged)
+    assert (changed.slug, changed.time_zone, changed.day_start_minutes) == ("acme", "Europe/Berlin", 240)
     me = await identity.call("boss@acme", "GET", "/me")
     assert [grant["role"] for grant in me["roles"]] == ["tenant_admin"]
     await identity.call("root@platform", "POST", "/tenants", 409, json={"slug": "acme", "name": "Again"})
@@ -163,15 +163,15 @@ async def test_only_a_simulated_tenants_clock_moves_and_only_on(identity):
     await identity.tenant("real")
     path = "/tenants/sim/clock"
     await identity.call("boss@sim", "POST", path, json={"now": "2026-03-02T08:00:00Z"})
-    (told,) = identity.bodies(TenantChanged)
-    assert told.clock.isoformat() == "2026-03-02T08:00:00+00:00"
+    (changed,) = identity.bodies(TenantChanged)
+    assert changed.clock.isoformat() == "2026-03-02T08:00:00+00:00"
     me = await identity.call("boss@sim", "GET", "/me")
     assert (me["now"], me["workday"]) == ("2026-03-02T08:00:00Z", "2026-03-02")
     await identity.call("root@platform", "POST", path, json={"now": "2026-03-02T10:00:00+01:00"})
     await identity.call("boss@sim", "POST", path, 409, json={"now": "2026-03-02T08:59:59Z"})
     await identity.call("boss@sim", "POST", path, 422, json={"now": "2026-03-02T10:00:00"})
     await identity.call("boss@sim", "POST", path, json={"now": "2026-03-02T09:00:00Z"})
-    assert identity.told == []
+    assert identity.published == []
     await identity.call("boss@real", "POST", "/tenants/real/clock", 409, json={"now": "2036-03-02T09:00:00Z"})
 
 

@@ -1,4 +1,4 @@
-"""What waits for the login provider: in which order it is told, and what a new version has it told again."""
+"""Reconciling of the login provider: the order of its calls, and what a migration schedules again."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,21 +20,21 @@ DUE = "SELECT body ->> 'kind' AS kind, body ->> 'slug' AS slug, turn FROM due_it
 
 
 async def applied(identity: Identity, tenant: str) -> None:
-    """As of a tenant with one of each, all of which the provider has."""
+    """A tenant with a resource of each kind, all of them applied."""
     account = {"username": "ada", "email": None, "existing": False}
     async with identity.harness.context.sessions.begin([tenant], now=NOW) as session:
-        for kind, slug, wanted in (
+        for kind, slug, desired in (
             (APPLICATION, "crm", {}),
             (BROKER, "own", {}),
             (ACCOUNT, "ada", account),
             (ACCOUNT, "guest", {**account, "existing": True}),
         ):
-            await set_desired(session, kind, slug, wanted)
+            await set_desired(session, kind, slug, desired)
             await desired_resources.mark_applied(session, kind, slug, at=NOW)
         await desired_resources.mark_applied(session, ORGANIZATION, tenant, at=NOW)
 
 
-async def test_a_tenants_things_are_brought_about_in_turn(identity: Identity) -> None:
+async def test_a_tenants_resources_are_reconciled_in_turn(identity: Identity) -> None:
     for tenant in ("acme", "eta"):
         await identity.tenant(tenant)
         await applied(identity, tenant)
@@ -45,8 +45,8 @@ async def test_a_tenants_things_are_brought_about_in_turn(identity: Identity) ->
     assert {row["turn"] for row in others} == {"provider eta"}
 
 
-async def test_what_was_put_before_adr_14_is_brought_about_again(identity: Identity) -> None:
-    """Also of several tenants, whose rows are walled off from one another."""
+async def test_resources_from_before_adr_14_are_reconciled_again(identity: Identity) -> None:
+    """Also those of several tenants, which row-level security separates."""
     kit = identity.harness.context
     for tenant in ("acme", "eta"):
         await identity.tenant(tenant)
@@ -67,7 +67,7 @@ async def test_what_was_put_before_adr_14_is_brought_about_again(identity: Ident
 
 
 class Slow(EmbeddedProvider):
-    """Something happens while it is asked."""
+    """A provider whose calls run `meanwhile`."""
 
     def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
         super().__init__("http://127.0.0.1:1", "identity", "secret")
@@ -77,8 +77,8 @@ class Slow(EmbeddedProvider):
         await self.meanwhile()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-async def told_by(identity: Identity, meanwhile: Callable[[], Awaitable[None]]) -> None:
-    """Only of acme's organization."""
+async def reconcile_with(identity: Identity, meanwhile: Callable[[], Awaitable[None]]) -> None:
+    """Reconciles only acme's organization."""
     sessions = identity.harness.context.sessions
     async with sessions.begin(["platform"], now=NOW) as session:
         await session.run("DELETE FROM due_item WHERE body ->> 'tenant' <> 'acme'")
@@ -99,24 +99,25 @@ async def test_the_provider_is_called_in_no_transaction(identity: Identity) -> N
         assert await identity.harness.rows("acme", open_units) == []
         assert await identity.harness.rows("acme", "SELECT 1 FROM provision FOR UPDATE NOWAIT")
 
-    await told_by(identity, meanwhile)
+    await reconcile_with(identity, meanwhile)
     (row,) = await identity.harness.rows("acme", "SELECT state FROM provision WHERE kind = 'organization'")
     assert (row["state"], calls) == ("applied", 1)
 
 
-async def test_what_is_wanted_while_the_provider_is_told_is_told_as_well(identity: Identity) -> None:
+async def test_a_change_during_a_call_to_the_provider_is_applied_by_another_call(identity: Identity) -> None:
     await identity.tenant("acme")
-    names: list[str] = []
+    calls = 0
 
     async def meanwhile() -> None:
-        names.append("told")
-        if len(names) == 1:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
             async with identity.harness.context.sessions.begin(["acme"], now=NOW) as session:
                 await set_desired(session, ORGANIZATION, "acme", {"name": "Another", "enabled": True})
             (row,) = await identity.harness.rows("acme", "SELECT state FROM provision WHERE kind = 'organization'")
             assert row["state"] == "waiting"
 
-    await told_by(identity, meanwhile)
-    assert names == ["told", "told"]
+    await reconcile_with(identity, meanwhile)
+    assert calls == 2
     (row,) = await identity.harness.rows("acme", "SELECT state, wanted FROM provision WHERE kind = 'organization'")
     assert (row["state"], row["wanted"]["name"]) == ("applied", "Another")

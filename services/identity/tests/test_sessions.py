@@ -19,7 +19,7 @@ def logout_token(identity: Identity, *, header: dict[str, Any] | None = None, **
 
 async def send(identity: Identity, token: str) -> tuple[int, str]:
     answer = await identity.harness.client(None).post("/back-channel-logout", data={"logout_token": token})
-    identity.told = await identity.harness.read_outbox()
+    identity.published = await identity.harness.read_outbox()
     return answer.status_code, answer.json()["type"].rpartition(":")[2] if answer.is_error else ""
 
 
@@ -28,7 +28,7 @@ async def me(identity: Identity, **claims: Any) -> tuple[int, str]:
     return answer.status_code, answer.json().get("type", "").rpartition(":")[2]
 
 
-async def test_an_ended_session_is_told_refused_and_forgotten_in_time(identity: Identity) -> None:
+async def test_an_ended_session_is_published_refused_and_deleted_in_time(identity: Identity) -> None:
     await identity.tenant("demo")
     assert await me(identity, sid="s-1") == (200, "")
     assert await send(identity, logout_token(identity)) == (200, "")

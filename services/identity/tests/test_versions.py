@@ -11,19 +11,19 @@ async def test_every_change_raises_the_version(centre, section):
 
     await centre.call("boss@demo", "POST", "/people", 201, json={"slug": "new", "display_name": "New"})
     assert versions(PersonChanged) == [1]
-    for wanted in (2, 3):
-        await centre.call("boss@demo", "PATCH", "/people/new", json={"display_name": f"New {wanted}"})
-        assert versions(PersonChanged) == [wanted]
+    for expected in (2, 3):
+        await centre.call("boss@demo", "PATCH", "/people/new", json={"display_name": f"New {expected}"})
+        assert versions(PersonChanged) == [expected]
     section["org_units"][1]["name"] = "Another"
     section["people"][0]["display_name"] = "Another"
     section["time_zone"] = "Asia/Shanghai"
     await centre.put("demo", section)
     assert (versions(OrgUnitChanged), versions(PersonChanged), versions(TenantChanged)) == ([2], [2], [2])
     await centre.put("demo", section)
-    assert centre.told == [], "what is as it was is not told again"
+    assert centre.published == [], "an unchanged directory is not published again"
 
 
-async def test_a_replayed_state_gives_nothing_back(centre):
+async def test_a_replayed_state_undoes_nothing(centre):
     boss = {"slug": "two", "display_name": "Two", "login": "two", "roles": [{"role": "tenant_admin"}]}
     await centre.call("boss@demo", "POST", "/people", 201, json=boss)
     (before,) = centre.bodies(PersonChanged)

@@ -1,4 +1,4 @@
-"""Bands as a pure function of windows, and the difference between what was told and what holds."""
+"""Bands as a pure function of windows, and the difference between announced and derived stays."""
 
 from dataclasses import replace
 from datetime import date
@@ -78,16 +78,16 @@ def test_a_prefix_has_the_same_stays_as_the_whole_up_to_its_end(bands, x, more, 
     st.tuples(st.integers(1, 4), st.integers(0, 3), st.integers(1, 4), st.integers(0, 3)),
 )  # fmt: skip
 def test_going_on_from_a_window_equals_the_beginning(before, after, place, more, of):
-    """From `place` on the windows are other ones; what was told of earlier ones and a short look back are enough."""
+    """From `place` on the windows are other ones. The stays announced before and a short look back are enough."""
     rules = BandRules(of[0], of[0] + of[1], of[2], of[2] + of[3])
     place = min(place, len(before))
     begin = f"{place + 1:02}"
-    told = derive_stays(rules, windows(before))
+    announced = derive_stays(rules, windows(before))
     whole = derive_stays(rules, windows(before[:place] + after))
     speaking = [number for number, letter in enumerate(before[:place]) if letter != "-"]
     seen = speaking[-(rules.lookback + more) :] if rules.lookback + more else []
     start = seen[0] if seen else place
-    lasts = [stay for stay in told if stay.entered < begin and (stay.left is None or stay.left >= begin)]
+    lasts = [stay for stay in announced if stay.entered < begin and (stay.left is None or stay.left >= begin)]
     lasting = Stay(lasts[0].band, lasts[0].entered) if lasts else None
     found = derive_stays(rules, windows(before[:place] + after)[start:], begin=begin, current=lasting)
     ends = [
@@ -100,54 +100,60 @@ def test_going_on_from_a_window_equals_the_beginning(before, after, place, more,
 
 
 @given(st.lists(st.text("gwc-.", max_size=12), min_size=1, max_size=6))
-def test_telling_the_differences_one_after_another_tells_the_truth(histories):
-    told: dict[UUID, AnnouncedStay] = {}
+def test_differences_applied_in_turn_equal_the_derived_stays(histories):
+    announced: dict[UUID, AnnouncedStay] = {}
     used: set[UUID] = set()
     for bands in histories:
         derived = derive_stays(BandRules(2, 3, 2, 3), windows(bands))
-        changes = diff_stays(told.values(), derived, lambda stay: derived_id(stay, len(used)))
+        changes = diff_stays(announced.values(), derived, lambda stay: derived_id(stay, len(used)))
         for change in changes:
             match change.kind:
                 case "retract_entered":
-                    del told[change.id]
+                    del announced[change.id]
                 case "retract_left":
-                    told[change.id] = replace(told[change.id], left=None, to_band=None)
+                    announced[change.id] = replace(announced[change.id], left=None, to_band=None)
                 case "entered":
                     assert change.id not in used
                     used.add(change.id)
-                    told[change.id] = AnnouncedStay(change.id, change.band, change.at_window)
+                    announced[change.id] = AnnouncedStay(change.id, change.band, change.at_window)
                 case "left":
                     assert change.stay is not None
-                    told[change.id] = replace(told[change.id], left=change.at_window, to_band=change.stay.to_band)
+                    announced[change.id] = replace(
+                        announced[change.id], left=change.at_window, to_band=change.stay.to_band
+                    )
                 case "stayed":
-                    now = {*told[change.id].stayed_windows, *(window.window for window in change.windows)} - {
+                    now = {*announced[change.id].stayed_windows, *(window.window for window in change.windows)} - {
                         *change.withdrawn
                     }
                     assert tuple(sorted(now)) == change.stayed_windows
-                    told[change.id] = replace(told[change.id], stayed_windows=change.stayed_windows)
-        assert {(s.band, s.entered, s.left, s.to_band, s.stayed_windows) for s in told.values()} == {
+                    announced[change.id] = replace(announced[change.id], stayed_windows=change.stayed_windows)
+        assert {(s.band, s.entered, s.left, s.to_band, s.stayed_windows) for s in announced.values()} == {
             (s.band, s.entered, s.left, s.to_band, tuple(window.window for window in s.stayed_windows)) for s in derived
         }
-        assert diff_stays(told.values(), derived, lambda stay: derived_id("never")) == []
+        assert diff_stays(announced.values(), derived, lambda stay: derived_id("never")) == []
 
 
-def told_after(bands: str) -> list[AnnouncedStay]:
+def announced_after(bands: str) -> list[AnnouncedStay]:
     derived = derive_stays(THREE_OF_FIVE, windows(bands))
     return [AnnouncedStay(derived_id(s.band, s.entered), s.band, s.entered, s.left, s.to_band) for s in derived]
 
 
 def changes(before: str, after: str) -> list[tuple[str, str, str]]:
-    found = diff_stays(told_after(before), derive_stays(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new"))
+    found = diff_stays(
+        announced_after(before), derive_stays(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new")
+    )
     return [(change.kind, change.band, change.at_window) for change in found if change.kind != "stayed"]
 
 
 def went_on(before: str, after: str, begin: str = "") -> list[tuple[str, list[str], list[str]]]:
-    """What is said of the windows within stays."""
-    told = [
+    """The changes of the windows within stays."""
+    announced = [
         replace(each, stayed_windows=tuple(w.window for w in stay.stayed_windows))
-        for each, stay in zip(told_after(before), derive_stays(THREE_OF_FIVE, windows(before)), strict=True)
+        for each, stay in zip(announced_after(before), derive_stays(THREE_OF_FIVE, windows(before)), strict=True)
     ]
-    found = diff_stays(told, derive_stays(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new"), begin=begin)
+    found = diff_stays(
+        announced, derive_stays(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new"), begin=begin
+    )
     return [
         (each.band, [window.window for window in each.windows], list(each.withdrawn))
         for each in found if each.kind == "stayed"
@@ -163,7 +169,7 @@ def test_a_stay_goes_on_in_every_window_that_speaks_and_does_not_end_it():
     assert went_on("cccccc", "cccc-c", begin="06") == []
 
 
-def test_what_was_told_is_taken_back_before_what_is_new():
+def test_retractions_come_before_new_stays():
     assert changes("cccgwg", "cccgcg") == [("retract_left", "coach", "06")]
     assert changes("cccgwg", "cccgwcg") == [("retract_left", "coach", "06"), ("left", "coach", "07")]
     # It was left at the same window, but for another band.
@@ -216,7 +222,7 @@ def test_the_most_specific_target_wins_then_the_priority():
     assert select_target([target(3, "skill = 'x'")], ADA) is None
 
 
-def test_a_selector_that_asks_something_else_is_refused():
+def test_a_selector_with_another_condition_is_refused():
     for text in ("tenure_days", "tenure_days + 1 < 5", "skill = role", "tenure < 9", "sum(tenure_days) > 1",
                  "tenure_days > -tenure_days", "abs(tenure_days) > 5"):  # fmt: skip
         assert parse_selector(text)[1], text

@@ -1,4 +1,4 @@
-"""The event door: versions, retract and add, what is told; two writers at once."""
+"""The event door: versions, retract and add, published events; two writers at once."""
 
 import asyncio
 import random
@@ -38,18 +38,18 @@ async def differences(h, tenant: str = "t1") -> list:
         return [row for each in published for row in await partials.find_differences(session, each)]
 
 
-async def test_a_value_comes_of_the_facts_and_is_told_once_a_batch(kpi, leg):
+async def test_a_value_is_computed_from_facts_and_published_once_a_batch(kpi, leg):
     await kpi.deliver(leg("c1", "bob", "2026-03-02", silent=40), leg("c2", "bob", "2026-03-02", silent=91), tenant="t1")
-    (told,) = await kpi.read_events(ScoreChanged)
-    assert set(told.scores) == {"silence", "longest"}
-    assert told.scores["silence"].model_dump() == {
+    (scored,) = await kpi.read_events(ScoreChanged)
+    assert set(scored.scores) == {"silence", "longest"}
+    assert scored.scores["silence"].model_dump() == {
         "value": "65.5", "numerator": "13100000", "denominator": "200000", "sample": 2, "reason": None,
         "model_version": 1, "direction": "lower_is_better",
     }  # fmt: skip
-    assert told.scores["longest"].value == "100"
+    assert scored.scores["longest"].value == "100"
 
 
-async def test_the_same_and_older_versions_change_nothing_but_are_kept(kpi, leg):
+async def test_the_same_and_older_versions_change_nothing_but_are_stored(kpi, leg):
     await kpi.deliver(leg("c1", "bob", "2026-03-02", silent=40, version=3), tenant="t1")
     await kpi.clear_outbox()
     await kpi.deliver(leg("c1", "bob", "2026-03-02", silent=40, version=3), tenant="t1")
@@ -70,19 +70,19 @@ async def test_a_correction_moves_a_call_to_another_agent_and_day(kpi, leg):
     assert await differences(kpi) == []
 
 
-async def test_a_leg_that_was_only_asked_can_be_left_out(kpi, leg):
+async def test_a_consulted_leg_can_be_left_out(kpi, leg):
     model = await kpi.client_as("adm", "t1").put(
         "/kpis/longest", content=TAKEN, headers={"content-type": "application/yaml"}
     )
     assert model.status_code == 200, model.text
     await kpi.clear_outbox()
-    asked = leg("c2", "bob", "2026-03-02", talk_ms=9000, relation="consult")
-    await kpi.deliver(leg("c1", "bob", "2026-03-02", talk_ms=5000), asked, tenant="t1")
+    consulted = leg("c2", "bob", "2026-03-02", talk_ms=9000, relation="consult")
+    await kpi.deliver(leg("c1", "bob", "2026-03-02", talk_ms=5000), consulted, tenant="t1")
     found = await score(kpi, "bob", "2026-03-02", "longest")
     assert (found.value, found.sample) == ("5", 1)
 
 
-async def test_a_void_takes_back_all_and_a_later_version_brings_it_back(kpi, leg):
+async def test_a_void_takes_back_a_leg_and_a_later_version_restores_it(kpi, leg):
     await kpi.deliver(leg("c1", "bob", "2026-03-02"), tenant="t1")
     await kpi.deliver(leg("c1", "bob", "2026-03-02", version=2, void=True), tenant="t1")
     gone = await score(kpi, "bob", "2026-03-02")
@@ -94,7 +94,7 @@ async def test_a_void_takes_back_all_and_a_later_version_brings_it_back(kpi, leg
     assert await differences(kpi) == []
 
 
-async def test_a_change_that_changes_no_value_is_not_told(kpi, leg):
+async def test_a_change_that_changes_no_value_is_not_published(kpi, leg):
     await kpi.deliver(leg("c1", "bob", "2026-03-02"), tenant="t1")
     await kpi.clear_outbox()
     await kpi.deliver(leg("c1", "bob", "2026-03-02", version=2, reason="tariff"), tenant="t1")
@@ -169,13 +169,13 @@ async def test_a_team_that_moves_falls_under_the_targets_of_its_new_place(kpi, l
     assert [e.band for e in await kpi.read_events(BandCorrected)] == ["good"]
 
 
-async def test_stays_that_another_target_gives_to_the_past_are_history(kpi, leg):
+async def test_past_stays_of_another_target_are_history(kpi, leg):
     calls = [leg(f"c{n}{i}", "ada", f"2026-03-0{n}", silent=70 if n < 4 else 20) for n in (2, 3, 4, 5) for i in (1, 2)]
     await kpi.deliver(*calls, tenant="t1")
     await kpi.clear_outbox()
     await kpi.apply_directory("t1", people=[person("ada", team="a", attributes={"hire_date": "2019-02-01"})])
-    told = [(body.type, body.band, body.mode) for _, body in await kpi.read_outbox()]
-    assert told == [
+    events = [(body.type, body.band, body.mode) for _, body in await kpi.read_outbox()]
+    assert events == [
         ("band.corrected", "good", "live"), ("band.entered", "coach", "history"), ("band.stayed", "coach", "history"),
         ("band.left", "coach", "history"), ("band.entered", "good", "live"),
     ]  # fmt: skip
@@ -184,9 +184,9 @@ async def test_stays_that_another_target_gives_to_the_past_are_history(kpi, leg)
 async def test_history_counts_and_says_that_it_is_history(kpi, leg):
     calls = [leg(f"c{n}{i}", "bob", f"2026-03-0{n}", silent=70, mode="history") for n in (2, 3) for i in (1, 2)]
     await kpi.deliver(*calls, tenant="t1")
-    told = [body for _, body in await kpi.read_outbox()]
-    assert {type(body) for body in told} == {ScoreChanged, BandEntered}
-    assert {body.mode for body in told} == {"history"}
+    events = [body for _, body in await kpi.read_outbox()]
+    assert {type(body) for body in events} == {ScoreChanged, BandEntered}
+    assert {body.mode for body in events} == {"history"}
 
 
 async def test_states_and_submissions_are_facts_too(kpi):
@@ -213,7 +213,7 @@ async def test_states_and_submissions_are_facts_too(kpi):
     assert (await score(kpi, "bob", "2026-03-02", "quality")).value == "87.5"
 
 
-async def test_a_call_nobody_took_counts_for_the_tenant_and_tells_no_agent(kpi, leg):
+async def test_a_call_nobody_took_counts_for_the_tenant_and_for_no_agent(kpi, leg):
     await kpi.deliver(leg("c1", None, "2026-03-02"), tenant="t1")
     assert await kpi.read_outbox() == []
     answer = (await kpi.client_as("adm", "t1").get("/kpis/silence/values?from=2026-03-02&to=2026-03-02")).json()
@@ -232,8 +232,8 @@ async def test_two_tenants_in_one_batch_with_the_same_ids_stay_apart(kpi, leg, l
     async with kpi.context.sessions.begin(["t1", "t2"], now=kpi.now) as session:
         await kpi.running.doors["legs"].handle(session, received)
     for n in (1, 2):
-        (told,) = await kpi.read_events(ScoreChanged, tenant=f"t{n}")
-        assert told.scores["longest"].value == str(n)
+        (scored,) = await kpi.read_events(ScoreChanged, tenant=f"t{n}")
+        assert scored.scores["longest"].value == str(n)
         assert await kpi.rows(f"t{n}", "SELECT talk_ms, known_at FROM fact") == [
             {"talk_ms": n * 1000, "known_at": at[n]}
         ]
@@ -270,10 +270,10 @@ async def test_two_writers_on_the_same_legs_and_agents_lose_nothing(kpi, leg):
             newest = [
                 v for v in versions if v.version == 3 and v.agent_id == person_id(agent) and str(v.workday) == day
             ]
-            told = await score(kpi, agent, day)
-            assert (told.sample if told else 0) == len(newest)
+            found = await score(kpi, agent, day)
+            assert (found.sample if found else 0) == len(newest)
             if newest:
-                assert told.numerator == str(100 * sum(v.silence_vendor_ms for v in newest))
+                assert found.numerator == str(100 * sum(v.silence_vendor_ms for v in newest))
 
 
 async def test_a_broken_event_says_so(kpi, leg):
@@ -288,19 +288,19 @@ async def test_a_broken_event_says_so(kpi, leg):
             await kpi.running.doors["legs"].handle(session, [broken])
 
 
-async def test_what_moves_within_its_band_asks_for_no_stays(kpi, leg):
+async def test_a_value_that_moves_within_its_band_reads_no_stays(kpi, leg):
     calls = [leg(f"c-{n}", "bob", f"2026-03-0{day}", silent=80) for day in (2, 3) for n in (2 * day, 2 * day + 1)]
     await kpi.deliver(*calls, tenant="t1")
     assert [each.band for each in await kpi.read_events(BandEntered)] == ["coach"]
-    engine, asked = kpi.context.sessions.engine.sync_engine, []
+    engine, reads_stays = kpi.context.sessions.engine.sync_engine, []
 
     def note(_connection, _cursor, statement, *_):
-        asked.append("band_stay" in statement)
+        reads_stays.append("band_stay" in statement)
 
     engine_event.listen(engine, "before_cursor_execute", note)
     await kpi.deliver(leg("more", "bob", "2026-03-02", silent=90), tenant="t1")
-    assert asked
-    assert not any(asked)
+    assert reads_stays
+    assert not any(reads_stays)
     await kpi.deliver(*(leg(name, "bob", "2026-03-02", silent=0) for name in ("less", "least")), tenant="t1")
-    assert any(asked)
+    assert any(reads_stays)
     engine_event.remove(engine, "before_cursor_execute", note)

@@ -102,7 +102,7 @@ def value_of(text: str, components: dict[str, int | None], sample: int = 1):
     return plan.compute_value([components[each.name] for each in plan.components], sample, parts=True)
 
 
-def test_a_division_tells_numerator_and_denominator():
+def test_a_division_has_a_numerator_and_a_denominator():
     """170 s of silence in 260 s: 17,000,000 / 260,000 = 65.384615…"""
     answer = value_of(
         "100 * sum(silence()) / sum(conversation_ms)",

@@ -75,7 +75,7 @@ def database(cluster) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         connection.rollback()
 
 
-# One line for each function: what it gives, worked out by hand.
+# One line for each function: its value, worked out by hand.
 WORKED: dict[str, list[tuple[dict[str, Any], Any]]] = {
     "abs(talk_ms - hold_ms)": [({"talk_ms": 2, "hold_ms": 5}, 3), ({"talk_ms": None, "hold_ms": 5}, None)],
     "coalesce(talk_ms, hold_ms, 0)": [
@@ -94,7 +94,7 @@ WORKED: dict[str, list[tuple[dict[str, Any], Any]]] = {
 
 
 @pytest.mark.parametrize("text", WORKED)
-def test_a_function_gives_what_is_worked_out_by_hand(text: str):
+def test_a_function_has_the_value_that_is_worked_out_by_hand(text: str):
     for fact, value in WORKED[text]:
         assert value_of(read(text), fact) == value
 
@@ -137,7 +137,7 @@ def test_an_aggregate_is_finished_from_partials_and_these_can_be_merged(entry: A
         return
     plan = Plan(None, tree)
     plain = f"{entry.name}(({argument})::int)"
-    # PostgreSQL's own aggregate, and what is kept of each day of facts, as well as of all.
+    # PostgreSQL's own aggregate, and the partials of each day of facts, as well as of all.
     ((expected, components),) = database.execute(f"SELECT {plain}, {components_sql(plan)} FROM f").fetchall()
     days = f"SELECT {components_sql(plan)} AS c FROM f GROUP BY n % 7"
     ((together,),) = database.execute(f"SELECT {merged_components_sql(plan, 'r.c')} FROM ({days}) AS r").fetchall()
@@ -169,16 +169,18 @@ def test_an_argument_that_does_not_fit_is_named(text: str, says: str):
     assert says in problems[0].problem
 
 
-def test_nothing_outside_of_the_table_asks_for_a_function_by_its_name():
+def test_nothing_outside_of_the_table_compares_the_name_of_a_function():
     """`silence` is no operation on values but, like a column, something that a fact has."""
     names = {*function_names()} - {"silence"}
     for path in Path(kpi_engine.__file__).parent.rglob("*.py"):
         if "functions" not in path.parts:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                asked = isinstance(node, ast.Compare | ast.Match) and ".op" in ast.unparse(
+                compares_operator = isinstance(node, ast.Compare | ast.Match) and ".op" in ast.unparse(
                     node.subject if isinstance(node, ast.Match) else node.left
                 )
                 constants = (
-                    {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)} if asked else {*()}
+                    {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
+                    if compares_operator
+                    else {*()}
                 )
                 assert not constants & names, (path, constants & names)

@@ -56,7 +56,7 @@ async def test_values_over_every_cut(calls):
     assert await items(calls, "") == [(None, "2026-03-02", "70", 3), (None, "2026-03-10", "20", 1)]
 
 
-async def test_a_window_has_its_iso_name_and_the_days_of_it_that_were_asked_for(calls):
+async def test_a_window_has_its_iso_name_and_its_days_within_the_query(calls):
     async def windows(grain: str, days: str = "from=2026-03-03&to=2026-03-31"):
         answer = await calls.client_as("adm", "t1").get(f"/kpis/silence/values?{days}&grain={grain}")
         return [(each["window"], each["from"], each["to"]) for each in answer.json()["items"]]
@@ -122,7 +122,7 @@ async def test_values_of_an_agent_or_a_team_by_id_or_slug(calls):
     assert (await client.get(f"/kpis/silence/values?{RANGE}&team=moon")).status_code == 404
 
 
-async def test_what_cannot_be_asked(calls):
+async def test_invalid_queries_are_refused(calls):
     client = calls.client_as("adm", "t1")
     cursor = (await client.get(f"/kpis/silence/values?{RANGE}&by=agent&limit=1")).json()["next"]
     assert (await client.get(f"/bands?after={cursor}")).status_code == 422  # of another list
@@ -232,8 +232,8 @@ async def test_a_new_version_counts_the_facts_again(kpi, leg, silence):
     await kpi.clear_outbox()
     with_hold = silence.replace("silence()", "silence(hold => true)")
     assert (await kpi.client_as("adm", "t1").put("/kpis/silence", content=with_hold)).status_code == 200
-    told = await kpi.read_events(ScoreChanged)
-    assert [(e.scores["silence"].value, e.mode) for e in told] == [("70", "history")] * 2
+    events = await kpi.read_events(ScoreChanged)
+    assert [(e.scores["silence"].value, e.mode) for e in events] == [("70", "history")] * 2
     (entered,) = await kpi.read_events(BandEntered)
     assert (entered.band, entered.mode, entered.model_version) == ("coach", "live", 2)
     report = (await kpi.client_as("adm", "t1").get("/reconciliation")).json()

@@ -64,9 +64,9 @@ async def test_the_day_and_the_agent_are_those_of_the_call(quality: Harness, cal
     assert await counted(quality) == ([("ada", "02", "8000"), ("ada", "20", "5000")], 0)
     await quality.deliver(call("c-1", "bob", "2026-03-03", version=2), tenant="t1")  # the name was bob's
     assert await counted(quality) == ([("ada", "20", "5000"), ("bob", "03", "8000")], 0)
-    told = [(each.agent_id, each.workday.day, each.scores["quality"].sample) for each in await quality.read_events(ScoreChanged)
+    scores = [(each.agent_id, each.workday.day, each.scores["quality"].sample) for each in await quality.read_events(ScoreChanged)
             if "quality" in each.scores]  # fmt: skip
-    assert {*told[-2:]} == {(person_id("ada"), 2, 0), (person_id("bob"), 3, 1)}
+    assert {*scores[-2:]} == {(person_id("ada"), 2, 0), (person_id("bob"), 3, 1)}
     await quality.deliver(judgement("s-1", "ada", "c-1", score=9000, version=2), tenant="t1")
     assert await counted(quality) == ([("ada", "20", "5000"), ("bob", "03", "9000")], 0)
     await quality.deliver(call("c-1", "bob", "2026-03-03", version=3, void=True), tenant="t1")

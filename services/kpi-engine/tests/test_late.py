@@ -54,9 +54,7 @@ class TestLate(LateConformance):
             ScriptedEvent(leg("a", 1)),
             ScriptedEvent(leg("a", 2, agent_id=person_id("bob"))),
             ScriptedEvent(leg("a", 3)),
-            ScriptedEvent(
-                leg("of-bob", 1, agent_id=person_id("bob"))
-            ),  # a day with nothing left in it is kept as an empty row
+            ScriptedEvent(leg("of-bob", 1, agent_id=person_id("bob"))),  # a workday without facts stays as an empty row
             ScriptedEvent(leg("b", 1)),
             ScriptedEvent(leg("b", 2, void=True)),
             ScriptedEvent(leg("h", 1, mode="history")),

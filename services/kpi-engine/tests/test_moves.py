@@ -69,8 +69,12 @@ async def test_a_teams_numbers_are_of_who_was_in_it_on_the_day(transferred: Harn
 
 async def test_an_explanation_has_the_calls_of_those_days(transferred: Harness) -> None:
     for who, calls, partial in (("lea", 4, True), ("leb", 2, True), ("adm", 6, False), ("ada", 6, False)):
-        told = await get(transferred, who, "/kpis/longest/explain", agent="ada", **RANGE)
-        assert (len(told["items"]), told["answer"]["sample"], told["partial"]) == (calls, calls, partial), who
+        explanation = await get(transferred, who, "/kpis/longest/explain", agent="ada", **RANGE)
+        assert (len(explanation["items"]), explanation["answer"]["sample"], explanation["partial"]) == (
+            calls,
+            calls,
+            partial,
+        ), who
 
 
 async def test_a_band_shows_the_evidence_of_those_days(transferred: Harness) -> None:

@@ -30,8 +30,8 @@ async def samples(kpi: Harness, name: str) -> list[tuple[int, int]]:
 async def test_a_model_with_many_facts_is_counted_by_the_clock(many: Harness, longest: str) -> None:
     adm, path = many.client_as("adm", "t1"), "/kpis/longest"
     newer = longest.replace("Longest talk", "Longest of all")
-    told = await adm.put(path, content=newer)
-    assert (told.status_code, told.json()["version"], told.json()["publishing"]) == (202, 2, True)
+    scheduled = await adm.put(path, content=newer)
+    assert (scheduled.status_code, scheduled.json()["version"], scheduled.json()["publishing"]) == (202, 2, True)
     shown = (await adm.get(path)).json()
     assert (shown["version"], shown["publishing"]) == (1, True)
     assert await samples(many, "longest") == [(1, 4)]

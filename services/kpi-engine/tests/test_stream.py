@@ -1,4 +1,4 @@
-"""Whatever comes, in whatever order and batches: values, what was told, and bands equal a plain recomputation, however
+"""Whatever comes, in whatever order and batches: values, published events and bands equal a plain recomputation, however
 far a batch looks back."""
 
 import asyncio
@@ -134,7 +134,7 @@ def stays(facts: Facts) -> set[tuple[str, str, str, str, str | None]]:
 # What the service says.
 
 
-async def told(h, tenant: str) -> tuple[dict[Any, Any], set[Any]]:
+async def read_published_state(h, tenant: str) -> tuple[dict[Any, Any], set[Any]]:
     """What a reader of all events believes: newest scores, standing stays."""
     agents = {person_id(name): name for name in ("ada", "bob")}
     scores: dict[Any, Any] = {}
@@ -186,16 +186,16 @@ def test_the_stream_equals_a_recomputation_after_every_prefix(cluster, issuer): 
 
         async def compare(tenant: str, facts: Facts) -> None:
             expected = day_values(facts)
-            scores, standing = await told(h, tenant)
+            scores, standing = await read_published_state(h, tenant)
             async with h.context.sessions.begin([tenant], now=h.now) as session:
                 for kpi, published in (await models.load_catalogue(session)).models.items():
                     assert await partials.find_differences(session, published) == []
                     everything = [partials.SeriesQuery(kpi, person_id(agent), date.min, 0) for agent in ("ada", "bob")]
-                    kept = await partials.load_series(session, tenant, everything)
+                    series = await partials.load_series(session, tenant, everything)
                     for agent in ("ada", "bob"):
                         rows = {
                             str(day): published.model.plan.compute_value(components, sample)
-                            for day, sample, components in kept.get((kpi, person_id(agent)), ([], True))[0]
+                            for day, sample, components in series.get((kpi, person_id(agent)), ([], True))[0]
                         }
                         own = {day: want for (k, a, day), want in expected.items() if (k, a) == (kpi, agent)}
                         assert {day: (row.sample, row.value) for day, row in rows.items()} == own

@@ -1,4 +1,4 @@
-"""Facts without an agent count for whoever may see a queue, and have no place where people are told apart."""
+"""Facts without an agent count for whoever may see a queue, and are absent where people are distinguished."""
 
 from collections import defaultdict
 from datetime import date
@@ -81,8 +81,8 @@ async def test_by_queue_hour_and_in_total_it_is_right_for_whoever_leads(queue: H
         assert rows(by_language) == [(None, "33.3333", 6), ("en", "0", 1)]
 
 
-async def test_where_people_are_told_apart_it_is_null_with_the_reason(queue: Harness) -> None:
-    asked: list[tuple[str, dict[str, str], str]] = [
+async def test_where_people_are_distinguished_the_value_is_null_with_the_reason(queue: Harness) -> None:
+    queries: list[tuple[str, dict[str, str], str]] = [
         ("adm", {"by": "agent"}, "everyone"),
         ("adm", {"by": "team"}, "everyone"),
         ("adm", {"by": "org_unit"}, "everyone"),
@@ -92,7 +92,7 @@ async def test_where_people_are_told_apart_it_is_null_with_the_reason(queue: Har
         ("ada", {}, "visible"),
         ("ada", {"by": "queue"}, "visible"),
     ]
-    for who, query, whose in asked:
+    for who, query, whose in queries:
         found = await get(queue, "abandonment", who, **query)
         assert found["items"]
         for each in found["items"]:
@@ -102,11 +102,11 @@ async def test_where_people_are_told_apart_it_is_null_with_the_reason(queue: Har
 
 
 async def test_no_agent_is_scored_or_banded_by_it(queue: Harness) -> None:
-    told = [
+    scores = [
         each.scores["abandonment"] for each in await queue.read_events(ScoreChanged) if "abandonment" in each.scores
     ]
-    assert told
-    assert {each.value for each in told} == {None}
+    assert scores
+    assert {each.value for each in scores} == {None}
     assert [each for each in await queue.read_events(BandEntered) if each.kpi == "abandonment"] == []
 
 

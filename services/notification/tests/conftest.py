@@ -13,8 +13,8 @@ from notification.settings import NotificationSettings
 from testkit import org_unit, person
 
 RULES = [
-    {"rule": "told", "on": "assignment.assigned", "to": "agent", "channels": ["in_app", "email"]},
-    {"rule": "lead-told", "on": "assignment.assigned", "to": "leads"},
+    {"rule": "agent-notice", "on": "assignment.assigned", "to": "agent", "channels": ["in_app", "email"]},
+    {"rule": "lead-notice", "on": "assignment.assigned", "to": "leads"},
     {"rule": "worst", "on": "band.entered", "to": "leads", "when": {"band": ["coach", "urgent"]}},
     {"rule": "trainers", "on": "assignment.overdue", "to": "role:trainer"},
     {"rule": "forms", "on": "form.published", "to": "role:quality_analyst"},
@@ -42,7 +42,7 @@ class Receiver:
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             self.seen.append((lines[0], {k.lower(): v for k, v in original.items()}, body))
             status, extra, wait = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            await asyncio.sleep(wait)  # sleep: a receiver as slow as the test asks for
+            await asyncio.sleep(wait)  # sleep: a receiver as slow as the test requires
             more = "".join(f"{name}: {value}\r\n" for name, value in extra.items())
             writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n{more}\r\n".encode())
             await writer.drain()

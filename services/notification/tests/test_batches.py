@@ -25,9 +25,9 @@ NOW = datetime(2026, 3, 4, 14, tzinfo=UTC)
 TENANTS = {"acme": "UTC", "zeta": "Asia/Tokyo"}
 WHO = ["ada", "wei", "nobody", "lea"]
 RULES = [
-    {"rule": "told", "on": "assignment.assigned", "to": "agent", "channels": ["in_app", "email"]},
+    {"rule": "agent-notice", "on": "assignment.assigned", "to": "agent", "channels": ["in_app", "email"]},
     {"rule": "mailed", "on": "assignment.overdue", "to": "agent", "channels": ["email"]},
-    {"rule": "lead-told", "on": "assignment.assigned", "to": "leads", "text": "own"},
+    {"rule": "lead-notice", "on": "assignment.assigned", "to": "leads", "text": "own"},
     {"rule": "trainers", "on": "assignment.overdue", "to": "role:trainer"},
     {"rule": "worst", "on": "band.entered", "to": "leads", "when": {"band": ["coach", "urgent"]}},
     {"rule": "all", "on": "band.entered", "to": "role:team_lead", "channels": ["in_app", "email"]},
@@ -134,7 +134,7 @@ def test_a_batch_creates_the_same_notices_as_its_messages_one_by_one(cluster, is
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         h = runner.run(stack.enter_async_context(harness(MAILING, cluster, issuer)))
-        told = set()
+        matched = set()
         try:
             runner.run(prepare(h))
 
@@ -144,12 +144,12 @@ def test_a_batch_creates_the_same_notices_as_its_messages_one_by_one(cluster, is
             def check(story):
                 singly = runner.run(StoryRun(h).deliver_story(story, size=1))
                 assert runner.run(StoryRun(h).deliver_story(story, size=100)) == singly
-                told.update(each.get("rule") or each["webhook"] for each in singly)
+                matched.update(each.get("rule") or each["webhook"] for each in singly)
 
             check()
         finally:
             runner.run(stack.aclose())
-    assert told >= {rule["rule"] for rule in RULES} | {"all", "crm"}
+    assert matched >= {rule["rule"] for rule in RULES} | {"all", "crm"}
 
 
 async def test_the_number_of_statements_does_not_grow_with_the_batch(harness_for):

@@ -118,7 +118,7 @@ def impatient(settings):
     settings["webhook_timeout_seconds"] = 2
 
 
-async def test_a_slow_endpoint_is_given_up_on_and_a_failed_delivery_can_be_sent_again(
+async def test_a_slow_endpoint_times_out_and_a_failed_delivery_can_be_sent_again(
     impatient, notification, receiver, webhook_secret, work, tick
 ):
     receiver.answers = [(200, {}, 30), (200, {}, 0)]
@@ -199,17 +199,17 @@ async def test_a_test_event_is_signed_with_the_new_and_the_previous_secret(
 
 
 async def test_a_name_that_resolves_to_a_private_address_is_refused(receiver):
-    asked = []
+    lookups = []
 
     async def rebinding(host, port):
-        asked.append((host, port))
+        lookups.append((host, port))
         return ["93.184.216.34", "127.0.0.1"]
 
     sender = WebhookSender(UrlPolicy(), timeout_seconds=2, resolve=rebinding)
     post = WebhookRequest(f"https://hooks.example.org:{8443}/x", "msg_1", "{}", ("whsec_" + "QUJD" * 8,))
     outcome = await sender.send(post, now=datetime.now(UTC))
     assert (outcome.state, outcome.detail) == ("retry", "hooks.example.org leads to no address that is public")
-    assert asked == [("hooks.example.org", 8443)]
+    assert lookups == [("hooks.example.org", 8443)]
     assert receiver.seen == []
 
 

@@ -42,8 +42,8 @@ async def test_an_event_that_is_published_twice_creates_one_notice(notification)
 
 async def test_notices_are_in_the_readers_language(notification):
     await notification.deliver(about(AssignmentAssigned, "wei"), tenant="t1")
-    told = await subjects(notification, "wei", "leo")
-    assert told == {"wei": ["新培训：减少静默"], "leo": ["Wei has a new training: Fewer silences"]}
+    found = await subjects(notification, "wei", "leo")
+    assert found == {"wei": ["新培训：减少静默"], "leo": ["Wei has a new training: Fewer silences"]}
     await notification.deliver(tenant("t1", default_language="zh"), tenant="t1")
     await notification.deliver(about(AssignmentAssigned, "ada"), tenant="t1")
     assert (await subjects(notification, "lea"))["lea"] == ["Ada 有新培训：减少静默"]
@@ -54,8 +54,10 @@ async def test_rules_match_by_condition_and_notify_by_role_and_org_unit(notifica
     await notification.deliver(about(BandEntered, "ada", band="coach"), tenant="t1")
     await notification.deliver(about(AssignmentOverdue, "ada"), tenant="t1")
     await notification.deliver(FormPublished.model_validate(FormPublished.example), tenant="t1")
-    told = {who: len(each) for who, each in (await subjects(notification, "lea", "tea", "tom", "quinn", "ada")).items()}
-    assert told == {"lea": 1, "tea": 1, "tom": 0, "quinn": 1, "ada": 0}
+    counts = {
+        who: len(each) for who, each in (await subjects(notification, "lea", "tea", "tom", "quinn", "ada")).items()
+    }
+    assert counts == {"lea": 1, "tea": 1, "tom": 0, "quinn": 1, "ada": 0}
 
 
 async def test_a_notice_names_the_agent(notification):

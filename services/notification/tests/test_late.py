@@ -21,12 +21,12 @@ def event_about_ada(kind: type[Event], **fields: Any) -> Event:
     """An event like its example, about ada, with a subject of its own."""
     own = derived_id("thing", kind.type)
     things = {"band_event_id": own, "kpi": kind.type, "assignment_id": own, "entry_id": own, "submission_id": own}
-    told: dict[str, Any] = {"agent_id": person_id("ada"), **things, **fields}
+    values: dict[str, Any] = {"agent_id": person_id("ada"), **things, **fields}
     if "form" in kind.model_fields:
-        told |= {"form": kind.type.replace(".", "-")}
+        values |= {"form": kind.type.replace(".", "-")}
     if "reverses" in kind.model_fields and "reverses" not in fields:
-        told["reverses"] = own
-    return kind.model_validate({**kind.example, **told})
+        values["reverses"] = own
+    return kind.model_validate({**kind.example, **values})
 
 
 class TestLate(LateConformance):
@@ -59,12 +59,12 @@ async def _notified_types(harness_for: Any, *events: Event) -> list[str]:
 
 async def test_outdated_events_create_no_notices(harness_for) -> None:
     entered, left = event_about_ada(BandEntered, kpi="k", version=4), event_about_ada(BandLeft, kpi="k", version=5)
-    given = event_about_ada(AssignmentAssigned, assignment_id=derived_id("a"), version=1)
+    assigned = event_about_ada(AssignmentAssigned, assignment_id=derived_id("a"), version=1)
     withdrawn = event_about_ada(AssignmentWithdrawn, assignment_id=derived_id("a"), version=2)
     points = event_about_ada(PointsGranted, entry_id=derived_id("e"))
     back = event_about_ada(PointsReversed, reverses=derived_id("e"))
-    told = await _notified_types(harness_for, left, entered, withdrawn, given, back, points)
-    assert told == ["band.left", "assignment.withdrawn", "points.reversed"]
+    types = await _notified_types(harness_for, left, entered, withdrawn, assigned, back, points)
+    assert types == ["band.left", "assignment.withdrawn", "points.reversed"]
 
 
 async def test_events_without_versions_create_notices(harness_for) -> None:

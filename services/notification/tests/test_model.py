@@ -38,16 +38,16 @@ def test_default_texts_render_for_each_event(key, language, to_self):
 
 def _speaks_to_people(text: str, body: Event, language: str) -> None:
     """Asserts that a text has no slug, code, id, ISO time, or word of the other language."""
-    told = text.replace("Ada", "")
+    rendered = text.replace("Ada", "")
     slugs = [
         str(value)
         for name, value in body.model_dump(mode="json").items()
         if name in ("kpi", "band", "rule", "form", "template", "reason_code")
     ]
     slugs += [body.example.get(name) or "" for name in ("from_band", "to_band")]
-    assert [each for each in slugs if each and re.search(rf"\b{re.escape(each)}\b", told)] == []
-    assert re.findall(r"[a-z]+[_.][a-z]+|[0-9a-f]{8}-|\d{4}-\d\d|\dT\d", told) == []
-    assert re.findall("[\u3000-\u9fff]+" if language == "en" else "[A-Za-z]+", told) == []
+    assert [each for each in slugs if each and re.search(rf"\b{re.escape(each)}\b", rendered)] == []
+    assert re.findall(r"[a-z]+[_.][a-z]+|[0-9a-f]{8}-|\d{4}-\d\d|\dT\d", rendered) == []
+    assert re.findall("[\u3000-\u9fff]+" if language == "en" else "[A-Za-z]+", rendered) == []
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_events_without_titles_render_without_slugs(language):
             "title": kind.example.get("title", {})
         }
         context = render_fields(kind.model_validate(old), language=language, time_zone="UTC") | EXAMPLE_CONTEXT
-        told = render(DEFAULT_TEXTS[kind.type][language].body, context) if kind.type in DEFAULT_TEXTS else ""
-        assert "_" not in told
-        assert "correct" not in told or language == "en"
+        rendered = render(DEFAULT_TEXTS[kind.type][language].body, context) if kind.type in DEFAULT_TEXTS else ""
+        assert "_" not in rendered
+        assert "correct" not in rendered or language == "en"
 
 
 def test_values_have_their_unit_and_decimals():

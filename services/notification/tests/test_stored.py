@@ -7,7 +7,7 @@ from testkit import person_id
 async def test_a_stored_rule_that_no_longer_validates_is_skipped_with_an_error(notification, caplog):
     h = notification
     async with h.context.sessions.begin(["t1"], now=h.now) as session:
-        await session.execute("""UPDATE rule SET body = '{"of": "old"}' WHERE tenant = 't1' AND rule = 'lead-told'""")
+        await session.execute("""UPDATE rule SET body = '{"of": "old"}' WHERE tenant = 't1' AND rule = 'lead-notice'""")
     await h.deliver(
         AssignmentAssigned.model_validate(AssignmentAssigned.example | {"agent_id": str(person_id("ada"))}), tenant="t1"
     )
@@ -15,4 +15,4 @@ async def test_a_stored_rule_that_no_longer_validates_is_skipped_with_an_error(n
     assert {who: len(items) for who, items in read.items()} == {"ada": 1, "lea": 0}
     assert "a notification rule cannot be read any more" in caplog.text
     rules = (await h.client_as("adam", "t1").get("/rules")).json()
-    assert "lead-told" not in str(rules)
+    assert "lead-notice" not in str(rules)

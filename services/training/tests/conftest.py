@@ -114,10 +114,10 @@ class Training:
     ) -> None:
         """In one event: the stay goes on in these windows, and not in the withdrawn ones."""
         evidence = [Window(window=day, value="66", sample=20, band="coach") for day in days]
-        told = stay.model_dump(exclude={"from_band", "from_rank", "evidence", "version", "at_window"})
+        common = stay.model_dump(exclude={"from_band", "from_rank", "evidence", "version", "at_window"})
         at_window = [*days, *withdrawn][-1]
         body = BandStayed(
-            **told | fields, evidence=evidence, withdrawn=list(withdrawn), version=version, at_window=at_window
+            **common | fields, evidence=evidence, withdrawn=list(withdrawn), version=version, at_window=at_window
         )
         await self.h.deliver(body, tenant="acme", at=self.now)
 

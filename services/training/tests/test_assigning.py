@@ -21,7 +21,7 @@ async def skipped(training, **query):
     return [(each["agent"], each["rule"], each["reason"]) for each in answer.json()["items"]]
 
 
-async def test_entering_a_band_gives_the_training_once_with_its_evidence(training):
+async def test_entering_a_band_assigns_the_training_once_with_its_evidence(training):
     await training.blueprint(training.rule())
     stay = await training.enter("ada")
 
@@ -53,7 +53,7 @@ async def test_other_bands_inactive_rules_and_history_give_nothing(training):
     assert await training.h.rows("acme", "SELECT 1 FROM band_stay WHERE tenant = 'acme'") != []
 
 
-async def test_history_neither_withdraws_nor_gives_again(training):
+async def test_history_neither_withdraws_nor_assigns_again(training):
     await training.blueprint(training.rule())
     ada, ben, cem = [await training.enter(who) for who in ("ada", "ben", "cem")]
     await training.leave(ada, mode="history")
@@ -129,7 +129,7 @@ async def test_a_corrected_stay_withdraws_and_starts_no_cooldown(training):
     assert sorted(each["status"] for each in await training.assignments()) == ["assigned", "withdrawn"]
 
 
-async def test_a_stay_corrected_before_it_is_heard_of_gives_nothing(training):
+async def test_a_stay_corrected_before_its_event_assigns_nothing(training):
     await training.blueprint(training.rule())
     stay = await training.enter("ada", mode="history")
     await training.correct(stay, "entered")
@@ -137,7 +137,7 @@ async def test_a_stay_corrected_before_it_is_heard_of_gives_nothing(training):
     assert await training.assignments() == []
 
 
-async def test_a_leaving_that_is_taken_back_gives_the_training_again_and_leaves_started_ones(training):
+async def test_a_retracted_leaving_assigns_the_training_again_and_leaves_started_ones(training):
     await training.blueprint(training.rule())
     ada, ben = await training.enter("ada"), await training.enter("ben")
     (of_ben,) = await training.assignments(agent="ben")
@@ -213,13 +213,13 @@ async def test_a_withdrawn_assignment_cannot_be_started(training):
         assert refused["type"] == "urn:uplift:problem:withdrawn"
 
 
-async def test_given_by_hand_by_those_who_may(training):
+async def test_only_permitted_roles_assign_by_hand(training):
     await training.blueprint()
     body = {"agent": "ada", "template": "silence-basics", "due_days": 3}
     await training.post("ada", "/assignments", body, status=403)
     await training.post("lea", "/assignments", {**body, "agent": "cem"}, status=403)
-    given = await training.post("lea", "/assignments", body, status=201)
-    assert (given["rule"], given["due_at"]) == (None, "2026-03-07T08:00:00Z")
+    assignment = await training.post("lea", "/assignments", body, status=201)
+    assert (assignment["rule"], assignment["due_at"]) == (None, "2026-03-07T08:00:00Z")
     assert (await training.post("tom", "/assignments", body, status=409))["type"].endswith("already-open")
     await training.post("tom", "/assignments", {**body, "agent": "nobody"}, status=404)
     await training.post("tom", "/assignments", {**body, "template": "none"}, status=404)
@@ -228,7 +228,7 @@ async def test_given_by_hand_by_those_who_may(training):
     assert (event.rule, event.band_event_id) == (None, None)
 
 
-async def test_an_idempotency_key_gives_one_assignment(training):
+async def test_an_idempotency_key_creates_one_assignment(training):
     await training.blueprint()
     body = {"agent": "ada", "template": "silence-basics"}
     tom = training.h.client_as("tom", "acme")

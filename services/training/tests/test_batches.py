@@ -40,7 +40,7 @@ def message(training: Any, seed: Any, place: int, line: Any) -> Any:
     return training.h.message(body, tenant=tenant, at=at, event_id=derived_id(seed, *line))
 
 
-async def tell(training: Any, story: list[Any], *, size: int) -> Any:
+async def deliver_story(training: Any, story: list[Any], *, size: int) -> Any:
     """What is stored and said afterwards, with names for ids."""
     h, seed = training.h, new_id()
     for tenant in TENANTS:
@@ -61,20 +61,20 @@ async def tell(training: Any, story: list[Any], *, size: int) -> Any:
     found: list[Any] = []
     for tenant in TENANTS:
         rows = await h.rows(tenant, "SELECT * FROM assignment ORDER BY id")
-        given = {row["id"]: (names[row["band_event_id"]], row["rule"]) for row in rows}
+        assignments = {row["id"]: (names[row["band_event_id"]], row["rule"]) for row in rows}
         found += [row | {"id": None, "occasion": None, "band_event_id": names[row["band_event_id"]]} for row in rows]
         for row in await h.rows(tenant, "SELECT * FROM skipped ORDER BY at, rule"):
             found.append(row | {"occasion": None, "band_event_id": names[row["band_event_id"]]})
         for row in await h.rows(tenant, "SELECT * FROM band_stay"):
             found.append({**row, "band_event_id": names[row["band_event_id"]], "heard": len(row["heard"])})
         due = await h.rows(tenant, f"SELECT * FROM due_item WHERE tenant = '{tenant}' AND kind = 'overdue' ORDER BY at")
-        found += [row | {"ref": str(next(v for k, v in given.items() if str(k) == row["ref"]))} for row in due]
-        told: list[Any] = [
-            (type(event).__name__, attributes.time, given[event.assignment_id], event.due_at)
+        found += [row | {"ref": str(next(v for k, v in assignments.items() if str(k) == row["ref"]))} for row in due]
+        published: list[Any] = [
+            (type(event).__name__, attributes.time, assignments[event.assignment_id], event.due_at)
             for attributes, event in await h.read_outbox()
             if attributes.tenant == tenant
         ]
-        found.append(told)
+        found.append(published)
     return sorted(map(str, found))
 
 
@@ -85,12 +85,12 @@ async def test_a_batch_does_what_its_messages_one_by_one_do(training):
             training.rule(),
             training.rule("second", template="other", priority=1, max_open=2, due_days=None),
             training.rule("still", trigger="stayed", windows=2, template="other", cooldown_days=0),
-            training.rule("kept", band="critical", withdraw_when_left=False, cooldown_days=2),
+            training.rule("stays-open", band="critical", withdraw_when_left=False, cooldown_days=2),
         ]
         templates = [{"template": name, **training.READING} for name in ("silence-basics", "other")]
         await training.blueprint(*rules, tenant=tenant, templates=templates)
     for seed in range(30):
         chance = random.Random(seed)
         story = [[chance.choice(choices) for choices in LINE] for _ in range(chance.randint(4, 20))]
-        singly = await tell(training, story, size=1)
-        assert await tell(training, story, size=7) == singly, story
+        singly = await deliver_story(training, story, size=1)
+        assert await deliver_story(training, story, size=7) == singly, story

@@ -57,24 +57,24 @@ class TestLate(LateConformance):
                 bands,
             ],
             affected_tables=["assignment", "band_stay", "section_names"],
-            unsettled={BandEntered: "a training is given when a band is entered, not when that is over"},
+            unsettled={BandEntered: "a training is assigned when a band is entered, not once the stay has ended"},
             ignored={"assignment": ["version"]},
         )
 
 
-class TestWhatIsOverBringsNothing:
+class TestAnEndedStayAssignsNothing:
     """What `unsettled` says."""
 
-    async def test_an_entering_after_the_leaving_gives_no_training(self, training) -> None:
+    async def test_an_entering_after_the_leaving_assigns_no_training(self, training) -> None:
         await training.blueprint(training.rule())
         entered = BandEntered(**stay("ada", 4, kpi="silence_pct"))
         left = BandLeft(**stay("ada", 5, kpi="silence_pct", at_window="2026-03-06"))
         await training.h.deliver(left, entered, tenant="acme", at=training.now)
         assert await training.assignments() == []
-        (kept,) = await training.h.rows("acme", "SELECT entered_on::text, left_on::text FROM band_stay")
-        assert kept == {"entered_on": "2026-03-04", "left_on": "2026-03-06"}
+        (row,) = await training.h.rows("acme", "SELECT entered_on::text, left_on::text FROM band_stay")
+        assert row == {"entered_on": "2026-03-04", "left_on": "2026-03-06"}
 
-    async def test_an_entering_after_a_later_stay_gives_no_training(self, training) -> None:
+    async def test_an_entering_after_a_later_stay_assigns_no_training(self, training) -> None:
         await training.blueprint(training.rule())
         later = stay(
             "ada", 6, kpi="silence_pct", band="fine", band_event_id=derived_id("later"), at_window="2026-03-09"

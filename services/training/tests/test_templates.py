@@ -133,12 +133,12 @@ async def test_a_blueprint_is_applied_whole_and_answered(training):
     assert [each["template"] for each in content["templates"]] == ["silence-basics", "silence-quiz"]
     assert content["rules"][0]["due_days"] == 7
 
-    # What was exported can be applied again, and makes no new versions.
+    # An exported section can be applied again, and makes no new versions.
     await training.blueprint(*content["rules"], templates=content["templates"])
     tom = training.h.client_as("tom", "acme")
     assert [each["version"] for each in (await tom.get("/templates")).json()["items"]] == [1, 1]
 
-    # What is not in it any more is archived and removed; who has it, keeps it.
+    # A template that the section lacks is archived, a rule is deleted. Open assignments stay.
     await training.enter("ada")
     await training.blueprint(templates=[{"template": "silence-quiz", **training.QUIZ}])
     states = {each["template"]: each["status"] for each in (await tom.get("/templates")).json()["items"]}
