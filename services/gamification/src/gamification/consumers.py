@@ -1,4 +1,4 @@
-"""The event door: bands, scores and finished trainings move the ledger; blueprints bring rules and leaderboards."""
+"""The event door: bands, scores and finished trainings change the ledger; blueprints replace rules and leaderboards."""
 
 from contracts import Event
 from contracts.assignments import AssignmentCompleted

@@ -159,11 +159,11 @@ class FormDefinition(StrictAliasedModel):
                     yield FieldProblem(
                         pointer=json_pointer("logic", kind, name), problem="there is none", cure=one_of(known)
                     )
-                for asked in find_asked_questions(condition):
-                    if asked not in self.questions:
+                for question in find_asked_questions(condition):
+                    if question not in self.questions:
                         yield FieldProblem(
                             pointer=json_pointer("logic", kind, name),
-                            problem=f"it asks for an answer to `{asked}`, which is no question",
+                            problem=f"it asks for an answer to `{question}`, which is no question",
                             cure=one_of(self.questions),
                         )
 
@@ -243,7 +243,7 @@ class FormDefinition(StrictAliasedModel):
     def sort_questions(self) -> list[str]:
         """The questions, each after those that decide whether it shows. Raises graphlib.CycleError."""
         sections = self.sections_by_question()
-        asked = {
+        deciding = {
             name: {
                 each
                 for condition in (self.logic.questions.get(name), self.logic.sections.get(sections.get(name, "")))
@@ -251,7 +251,7 @@ class FormDefinition(StrictAliasedModel):
             }
             for name in self.questions
         }
-        return list(TopologicalSorter(asked).static_order())
+        return list(TopologicalSorter(deciding).static_order())
 
 
 def matrix_rows(question: Any) -> dict[str, Any] | None:

@@ -39,8 +39,8 @@ async def check_sections(
     services: SectionCheckClient | None,
     token: str,
 ) -> SectionChecks:
-    """Asks every service that has one of `sections`, and, when names disappear, each that may refer to them. `units`: those that
-    exist now; `services` None: nobody is asked; `token`: the caller's access token."""
+    """Checks `sections` at their services. When names disappear, also calls each service that may refer to them. `units`: those that
+    exist now; `services` None: no service is called; `token`: the caller's access token."""
     answers = await store.list_section_answers(session)
     contents = {service: each.content for service, each in answers.items() if each.content is not None}
     present = contents | {"identity": {"org_units": [{"slug": unit.slug} for unit in units if unit.active]}}
@@ -51,13 +51,13 @@ async def check_sections(
         checked.unchecked = with_section
         return checked
     others = [name for name in ALL_SERVICES[1:] if name in contents and name not in sections]
-    asked = [*with_section, *(others if _removes_names(now, after) else [])]
+    to_check = [*with_section, *(others if _removes_names(now, after) else [])]
 
     async def check(service: str) -> SectionCheck | CheckUnavailable:
         body = await to_thread(encode_request, sections.get(service), after, now)
         return await services.check(service, body, tenant=session.tenant, token=token)
 
-    for service, answer in zip(asked, await asyncio.gather(*map(check, asked)), strict=True):
+    for service, answer in zip(to_check, await asyncio.gather(*map(check, to_check)), strict=True):
         at = f"/sections/{service}"
         if isinstance(answer, CheckUnavailable):
             problem = f"{service} could not be asked: {answer.reason}"

@@ -44,9 +44,9 @@ class EmbeddedProvider(Provider):
         """Creates or updates the client. Raises Conflict for SAML."""
         self.require_supported(application)
         client_id = application_id(tenant, slug, application)
-        wanted: dict[str, Any] = {"tenant": tenant, "secret": secret, "grants": ["client_credentials"]}
+        body: dict[str, Any] = {"tenant": tenant, "secret": secret, "grants": ["client_credentials"]}
         if isinstance(application, OidcApplication):
-            wanted |= {
+            body |= {
                 "public": application.public,
                 "grants": ["authorization_code", "refresh_token"],
                 "redirect_uris": application.redirect_uris,
@@ -54,7 +54,7 @@ class EmbeddedProvider(Provider):
                 "backchannel_logout_uri": application.back_channel_logout_uri,
             }
         async with self._connect() as http:
-            sub = str(_parse_response(await http.put(f"clients/{client_id}", json=wanted))["sub"])
+            sub = str(_parse_response(await http.put(f"clients/{client_id}", json=body))["sub"])
         return sub if isinstance(application, Machine) else None
 
     async def remove_application(self, tenant: str, slug: str, application: Application) -> None:
@@ -83,16 +83,16 @@ class EmbeddedProvider(Provider):
         """Creates, updates and enables the account; a linked one is let into the tenant. Returns its `sub`."""
         async with self._connect() as http:
             if account.linked:
-                kept = await http.put(f"accounts/{account.username}/tenants/{tenant}")
+                response = await http.put(f"accounts/{account.username}/tenants/{tenant}")
             else:
-                wanted = {
+                body = {
                     "tenant": tenant,
                     "display_name": account.display_name,
                     "email": account.email,
                     "temporary_password": password,
                 }
-                kept = await http.put(f"accounts/{account.username}", json=wanted)
-            return str(_parse_response(kept)["sub"])
+                response = await http.put(f"accounts/{account.username}", json=body)
+            return str(_parse_response(response)["sub"])
 
     async def close_account(self, tenant: str, account: Account) -> None:
         """Disables the account; a linked one loses access to the tenant."""
@@ -116,8 +116,8 @@ class EmbeddedProvider(Provider):
             except httpx.HTTPError as error:
                 raise Unavailable("provider-away", "The embedded provider cannot be reached.", retry_after=5) from error
             except (ValueError, KeyError) as error:
-                told = "The embedded provider's answer cannot be understood."
-                raise Unavailable("provider-ails", told, retry_after=5) from error
+                detail = "The embedded provider's answer cannot be understood."
+                raise Unavailable("provider-ails", detail, retry_after=5) from error
 
 
 class _Fault(BaseModel):

@@ -91,8 +91,8 @@ def plan_section(
 ) -> SectionPlan:
     """The changes that the identity section makes to the tenant, its org units (`units`) and `people`. What the section does
     not name stays as it is. `issuer`: the issuer of logins that name none; `provider_logins`: those of the login provider."""
-    given = section.model_fields_set & {"time_zone", "day_start_minutes", "default_language"}
-    tenant = tenant.model_copy(update={name: getattr(section, name) for name in given})
+    fields = section.model_fields_set & {"time_zone", "day_start_minutes", "default_language"}
+    tenant = tenant.model_copy(update={name: getattr(section, name) for name in fields})
     tree = OrgTree(units)
     changed_units, problems = apply_units(
         tree, list_unit_changes(section.org_units, f"{SECTION_POINTER}/org_units"), new_id

@@ -153,8 +153,8 @@ def _membership_problems(person: PersonChanged, tree: OrgTree, day: date, at: st
         for other in person.memberships[:index]:
             elsewhere = tree.by_id.get(other.org_unit_id)
             if elsewhere and elsewhere.kind == unit.kind and overlaps(each, other):
-                told = f"it overlaps with the membership in `{elsewhere.slug}`, also of kind {unit.kind}"
-                yield _problem(where, told, "set valid_until of the earlier one to the day the later one begins")
+                problem = f"it overlaps with the membership in `{elsewhere.slug}`, also of kind {unit.kind}"
+                yield _problem(where, problem, "set valid_until of the earlier one to the day the later one begins")
                 break
 
 
@@ -166,21 +166,21 @@ def _external_id_problems(person: PersonChanged, at: str) -> Iterator[FieldProbl
             if (other.source, other.external_id) == (each.source, each.external_id) and overlaps(each, other)
         ]
         if same:
-            told = f"`{each.external_id}` of source `{each.source}` is there twice at the same time"
-            yield _problem(f"{at}/external_ids/{index}", told, "keep one of them")
+            problem = f"`{each.external_id}` of source `{each.source}` is there twice at the same time"
+            yield _problem(f"{at}/external_ids/{index}", problem, "keep one of them")
 
 
 def _role_problems(person: PersonChanged, tenant: str, at: str) -> Iterator[FieldProblem]:
     for index, each in enumerate(person.roles):
         if each.role in WHOLE_TENANT_ROLES and each.org_unit_id is not None:
-            told = f"{each.role} always holds for the whole tenant"
-            yield _problem(f"{at}/roles/{index}/org_unit", told, "leave org_unit out")
+            problem = f"{each.role} always holds for the whole tenant"
+            yield _problem(f"{at}/roles/{index}/org_unit", problem, "leave org_unit out")
         if each.role == "team_lead" and each.org_unit_id is None:
-            told = "team_lead needs the org unit that is led"
-            yield _problem(f"{at}/roles/{index}/org_unit", told, "add org_unit")
+            problem = "team_lead needs the org unit that is led"
+            yield _problem(f"{at}/roles/{index}/org_unit", problem, "add org_unit")
         if each.role == "platform_admin" and tenant != PLATFORM_TENANT:
-            told = f"platform_admin exists in tenant `{PLATFORM_TENANT}` only"
-            yield _problem(f"{at}/roles/{index}/role", told, "use tenant_admin")
+            problem = f"platform_admin exists in tenant `{PLATFORM_TENANT}` only"
+            yield _problem(f"{at}/roles/{index}/role", problem, "use tenant_admin")
 
 
 @dataclass(frozen=True)
@@ -216,8 +216,8 @@ class ProviderLogins:
         ]
         mine = self.accounts.get(person.id)
         if mine and not mine.own_email and person.email != mine.email and self.is_taken(person.email, person.id):
-            told = f"`{person.email}` is what somebody else's account goes by"
-            problems.append(_problem(f"{at}/email", told, "use an address of this person's own"))
+            problem = f"`{person.email}` is what somebody else's account goes by"
+            problems.append(_problem(f"{at}/email", problem, "use an address of this person's own"))
         return problems
 
 
@@ -269,15 +269,17 @@ class OwnershipIndex:
         for index, each in enumerate(person.external_ids):
             for other, held in self._external.get((each.source, each.external_id), []):
                 if other.id != person.id and overlaps(each, held):
-                    told = f"`{each.external_id}` of source `{each.source}` is held by `{other.slug}` at the same time"
+                    problem = (
+                        f"`{each.external_id}` of source `{each.source}` is held by `{other.slug}` at the same time"
+                    )
                     cure = f"end it at `{other.slug}` first (valid_until), and let this one begin on that day"
-                    problems.append(_problem(f"{at}/external_ids/{index}", told, cure))
+                    problems.append(_problem(f"{at}/external_ids/{index}", problem, cure))
                     break
         for index, login in enumerate(person.logins):
             other = self._logins.get(login)
             if other and other.id != person.id:
-                told = f"the login `{login.sub}` belongs to `{other.slug}`"
-                problems.append(_problem(f"{at}/logins/{index}", told, f"take it from `{other.slug}` first"))
+                problem = f"the login `{login.sub}` belongs to `{other.slug}`"
+                problems.append(_problem(f"{at}/logins/{index}", problem, f"take it from `{other.slug}` first"))
         return problems
 
 

@@ -187,7 +187,7 @@ async def save_people(session: Session, people: Sequence[PersonChanged]) -> list
     """Inserts or replaces the people, in a fixed number of statements. Returns them with their new versions."""
     if not people:
         return []
-    given: dict[str, Any] = {"tenant": session.tenant}
+    parameters: dict[str, Any] = {"tenant": session.tenant}
     states = await _dump_states(people)
     written = await session.tuples(
         "INSERT INTO person AS p (tenant, id, slug, active, state, version) "
@@ -195,18 +195,18 @@ async def save_people(session: Session, people: Sequence[PersonChanged]) -> list
         "FROM (SELECT jsonb_array_elements(cast(:states AS jsonb)) AS s) AS given "
         "ON CONFLICT (tenant, id) DO UPDATE SET slug = excluded.slug, active = excluded.active, state = excluded.state, "
         "version = p.version + 1 RETURNING id, version",
-        given | {"states": states},
+        parameters | {"states": states},
     )
     versions = {person_id: version async for person_id, version in iterate_cooperatively(written)}
     # One text: the driver dumps an array item by item, while the loop waits.
-    given["ids"] = "{" + ",".join([str(person.id) async for person in iterate_cooperatively(people)]) + "}"
+    parameters["ids"] = "{" + ",".join([str(person.id) async for person in iterate_cooperatively(people)]) + "}"
     for table in _INSERT_PARTS:
         await session.execute(
             f"DELETE FROM {table} WHERE tenant = :tenant AND person_id = ANY(cast(:ids AS uuid[]))",  # noqa: S608
-            given,
+            parameters,
         )
     for insert in _INSERT_PARTS.values():
-        await session.execute(insert, given)
+        await session.execute(insert, parameters)
     return [
         person.model_copy(update={"version": versions[person.id]}) async for person in iterate_cooperatively(people)
     ]
@@ -228,37 +228,37 @@ async def list_people(
     `unit_id` includes the units below it; membership and `role` are those of `day`; `text` is part of a name, slug or email, or
     an entire external id."""
     conditions = ["p.tenant = :tenant", "p.slug > :after"]
-    given: dict[str, Any] = {"tenant": session.tenant, "after": after, "limit": limit, "day": day}
+    parameters: dict[str, Any] = {"tenant": session.tenant, "after": after, "limit": limit, "day": day}
     if visible is not None:
         conditions.append("p.id = ANY(cast(:visible AS uuid[]))")
-        given["visible"] = list(visible)
+        parameters["visible"] = list(visible)
     if unit_id is not None:
         conditions.append(
             "p.id IN (SELECT m.person_id FROM membership m JOIN org_unit u ON u.tenant = m.tenant "
             "AND u.id = m.org_unit_id WHERE m.tenant = :tenant AND :unit = ANY(u.path) "
             "AND m.valid_from <= :day AND :day < m.valid_to)"
         )
-        given["unit"] = unit_id
+        parameters["unit"] = unit_id
     if role is not None:
         conditions.append(
             "EXISTS (SELECT 1 FROM jsonb_array_elements(p.state->'roles') e WHERE e->>'role' = :role "
             "AND coalesce((e->>'valid_from')::date, '0001-01-01') <= :day "
             "AND :day < coalesce((e->>'valid_to')::date, '9999-12-31'))"
         )
-        given["role"] = role
+        parameters["role"] = role
     if active is not None:
         conditions.append("p.active = :active")
-        given["active"] = active
+        parameters["active"] = active
     if text:
         conditions.append(
             "(strpos(lower(concat_ws(' ', p.slug, p.state->>'display_name', p.state->>'email')), lower(:text)) > 0 "
             "OR EXISTS (SELECT 1 FROM external_id x WHERE x.tenant = p.tenant AND x.person_id = p.id "
             "AND x.external_id = :text))"
         )
-        given["text"] = text
+        parameters["text"] = text
     rows = await session.rows(
         f"SELECT p.state::text FROM person p WHERE {' AND '.join(conditions)} ORDER BY p.slug LIMIT :limit",  # noqa: S608
-        given,
+        parameters,
     )
     return [PersonChanged.model_validate_json(row["state"]) async for row in iterate_cooperatively(rows)]
 

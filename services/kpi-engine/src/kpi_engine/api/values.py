@@ -90,9 +90,9 @@ async def list_values(
     visible = await visibility.load_visibility(session, caller, agent=agent, team=team)
     today = caller.today if visible.agent is None else await directory.today_of(session, visible.agent)
     first, last = days.within(today, days=_DEFAULT_DAYS)
-    asked = agent is not None or team is not None
+    filtered = agent is not None or team is not None
     if (
-        not asked
+        not filtered
         and by not in values.PEOPLE_DIMENSIONS
         and published.model.counts_without_agent
         and visibility.can_see_others(caller)
@@ -117,7 +117,7 @@ async def list_values(
         grain=grain,
         first=first,
         last=last,
-        whose="asked" if asked else "everyone" if visible.everyone else "visible",
+        whose="asked" if filtered else "everyone" if visible.everyone else "visible",
         **(await values.count_left_out(session, published, cut))._asdict(),
         items=[
             CutValue(

@@ -153,10 +153,10 @@ def _source_offset(node: Any, text: str, at: int) -> int:
         raw = raw.replace("''", "' ")
     elif node.style == '"':
         raw = re.sub(r"\\(.)", lambda match: "  " if match[1] in "ntr" else " " + match[1], raw)
-    wanted = sum(not character.isspace() for character in node.value[:at])
+    remaining = sum(not character.isspace() for character in node.value[:at])
     for index in range(skip, len(raw)):
         if not raw[index].isspace():
-            if wanted == 0:
+            if remaining == 0:
                 return node.start_mark.index + index
-            wanted -= 1
+            remaining -= 1
     return node.start_mark.index

@@ -141,8 +141,8 @@ class _Checker:
         if entry.read is not None:
             return entry.read(self, tree, at)
         assert isinstance(entry, Operation)
-        given = [tree.args.get(name) for name in entry.operands]
-        operands = [each for one in given if one is not None for each in (one if is_array(one) else [one])]
+        arguments = [tree.args.get(name) for name in entry.operands]
+        operands = [each for one in arguments if one is not None for each in (one if is_array(one) else [one])]
         return entry.node([self.check(each) for each in operands], at, self.add_problem)
 
     def add_refusal(self, tree: Any, at: int) -> Node:

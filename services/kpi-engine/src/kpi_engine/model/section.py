@@ -52,10 +52,10 @@ def parse_section(content: dict[str, Any]) -> tuple[list[tuple[Model, str]], lis
 
 def check_section(content: dict[str, Any] | None, present: dict[str, Any], names: Names) -> SectionCheck:
     """Checks `content`, by default `present`, the section in force. A `servicekit.blueprints.checking.SectionChecker`."""
-    given = present if content is None else content
-    found, problems = parse_section(given)
+    section = present if content is None else content
+    found, problems = parse_section(section)
     models = {model.kpi: model for model, _ in found}
-    kpis: list[Any] = given["kpis"] if found else []
+    kpis: list[Any] = section["kpis"] if found else []
     places = [(f"/kpis/{index}", each.get("kpi")) for index, each in enumerate(kpis) if is_object(each)]
     named = [
         each

@@ -234,7 +234,7 @@ class StayRow(NamedTuple):
 async def load_stays_page(
     session: Session, *, kpis: Iterable[str], visible: VisibilityFilter, after: tuple[Any, ...] | None, limit: int
 ) -> list[StayRow]:
-    """Current stays in bands of these KPIs, by KPI and agent: of the agent or team asked for (its people of today), where
+    """Current stays in bands of these KPIs, by KPI and agent: of the agent or team in the query (its people of today), where
     the caller may see the person on a day of the stay. `after`: KPI and agent of the last row of the page before."""
     conditions = ["tenant = :tenant", "kpi = ANY(cast(:kpis AS text[]))", "retracted_at IS NULL", '"left" IS NULL']
     parameters: dict[str, Any] = {"tenant": session.tenant, "kpis": list(kpis), "limit": limit}

@@ -45,10 +45,10 @@ class ValueQuery:
     @property
     def of_people(self) -> bool:
         """Whether facts without an agent are left out."""
-        asked = self.visible.agent is not None or self.visible.team is not None
+        filtered = self.visible.agent is not None or self.visible.team is not None
         return (
             not self.visible.everyone
-            or asked
+            or filtered
             or (self.by in PEOPLE_DIMENSIONS and not (self.by == "site" and self.only_site))
         )
 

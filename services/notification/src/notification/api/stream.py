@@ -48,16 +48,16 @@ async def stream_notices(
     where a browser cannot set it); without one, begins with what comes next. Ends when the access token does: when it
     expires, its login session is over, the person or the tenant is switched off, or their roles change."""
     last = (await notices.count_notices(session, caller.person_id)).last
-    given = last_event_id_header or last_event_id
-    if given:
-        if not given.isascii() or not given.isdigit() or len(given) > 18:
+    last_seen = last_event_id_header or last_event_id
+    if last_seen:
+        if not last_seen.isascii() or not last_seen.isdigit() or len(last_seen) > 18:
             problem = FieldProblem(
-                pointer="/last_event_id", problem=f"`{given[:40]}` is no id", cure="the id of an event"
+                pointer="/last_event_id", problem=f"`{last_seen[:40]}` is no id", cure="the id of an event"
             )
             raise Invalid(
                 "invalid-last-event-id", "Last-Event-ID is the id of an event of this stream.", errors=[problem]
             )
-        last = min(int(given), last)  # an id from another database must not hide later notices
+        last = min(int(last_seen), last)  # an id from another database must not hide later notices
     claims = await get_context(request).verifier.verify(bearer_token(request))
     events = _events(get_context(request), dependencies, claims, caller, last)
     stream = LimitedStream(events, ping=dependencies.heartbeat_seconds)

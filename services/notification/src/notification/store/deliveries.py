@@ -57,9 +57,9 @@ _DELIVERY_COLUMNS = ", ".join(DeliveryRow._fields[:-1])
 async def insert_deliveries(session: Session, deliveries: Iterable[Delivery]) -> set[UUID]:
     """Inserts the deliveries and schedules the pending ones. Returns the ids of the new ones: a delivery is unique by
     notice and channel, or by webhook and event."""
-    given = list(deliveries)
-    ids = {row["id"] for row in await session.insert_rows(_INSERT, map(_to_columns, given))}
-    if pending := [each for each in given if each.id in ids and each.state == "pending"]:
+    added = list(deliveries)
+    ids = {row["id"] for row in await session.insert_rows(_INSERT, map(_to_columns, added))}
+    if pending := [each for each in added if each.id in ids and each.state == "pending"]:
         await _schedule_due(session, pending)
     return ids
 

@@ -12,7 +12,7 @@ from training.store import assignments, templates
 
 
 async def apply_follow_up_rules(session: Session, row: AssignmentRow, trigger: Literal["failed", "overdue"]) -> None:
-    """Each rule that follows on the assignment gives its training once. The new assignment belongs to the same stay in the
+    """Each rule that follows on the assignment assigns its training once. The new assignment belongs to the same stay in the
     band and is withdrawn with it. The caller has locked the agent."""
     rules = sort_by_priority(
         [

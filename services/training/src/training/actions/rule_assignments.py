@@ -39,7 +39,7 @@ def event_fields(row: AssignmentRow) -> dict[str, Any]:
 
 
 def find_titles(row: AssignmentRow) -> dict[str, dict[str, str] | None]:
-    """The titles of rule, KPI and band, by language, when the training was given; None where there was none."""
+    """The titles of rule, KPI and band, by language, when the training was assigned; None where there was none."""
     evidence = row.evidence or {}
     rule: dict[str, Any] = evidence.get("rule") or {}
     return {
@@ -50,7 +50,7 @@ def find_titles(row: AssignmentRow) -> dict[str, dict[str, str] | None]:
 
 
 def find_origin(row: AssignmentRow) -> dict[str, str | None]:
-    """The `trigger` of the rule and the id of the assignment it `follows`; both None when it was given by hand."""
+    """The `trigger` of the rule and the id of the assignment it `follows`; both None when it was assigned by hand."""
     evidence = row.evidence or {}
     default = "entered" if row.rule else None  # rows from before rules had triggers
     return {"trigger": evidence.get("trigger", default), "follows": evidence.get("follows")}

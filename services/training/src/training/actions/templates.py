@@ -80,7 +80,7 @@ async def retire(session: Session, documents: DocumentStore, slug: str) -> None:
     """Archives a template: nobody is assigned it any more, its versions stay, and open assignments can be finished. A
     template that was never published is deleted. Saving a draft later restores an archived one.
 
-    Raises NotFound, and Conflict while rules give it.
+    Raises NotFound, and Conflict while rules assign it.
     """
     await store.lock_template(session, slug)
     head = await require_head(session, slug)
@@ -110,7 +110,7 @@ async def publish_content(session: Session, documents: DocumentStore, slug: str,
 
 
 async def archive(session: Session, documents: DocumentStore, slug: str) -> None:
-    """Archives a template that no rule gives. Raises NotFound."""
+    """Archives a template that no rule assigns. Raises NotFound."""
     before = await _published_audit_fields(session, documents, await require_head(session, slug))
     await store.upsert_template(session, slug, archived=True)
     record_change(session, "template", slug, action="retired", before=before)

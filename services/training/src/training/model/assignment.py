@@ -15,9 +15,9 @@ class AssignmentRow:
     """A row of the table `assignment` without its tenant, with the title of its training (by language) and, where the
     store loads it, the training's kind and the person's slug and name.
 
-    `occasion`: what the rule gave it for; None when it was given by hand. `evidence`: the windows, titles and the rule as
-    they were then. `corrected`: the withdrawal was a correction or was made by hand. It starts no cooldown, and undoing the
-    leaving does not undo it.
+    `occasion`: what the rule assigned it for; None when it was assigned by hand. `evidence`: the windows, titles and the
+    rule as they were then. `corrected`: the withdrawal was a correction or was made by hand. It starts no cooldown, and
+    undoing the leaving does not undo it.
     """
 
     id: UUID
@@ -78,7 +78,7 @@ class AssignmentRow:
 
 @dataclass(frozen=True, kw_only=True)
 class SkippedRow:
-    """A row of the table `skipped` without its tenant: a training that a rule did not give, and why."""
+    """A row of the table `skipped` without its tenant: a training that a rule did not assign, and why."""
 
     rule: str
     occasion: str

@@ -10,7 +10,7 @@ from training.model.rules import EarlierAssignment
 
 class AssignmentChanges:
     """`rows`: the existing assignments of the stays at hand, oldest first. `earlier`: all assignments, past and open, of
-    the people who may be given one, by person and assignment.
+    the people who may be assigned one, by person and assignment.
 
     The caller locks these people before it loads `rows` and `earlier`, and until it has written `new`, `changed`,
     `skipped` and `due_dates`."""
@@ -27,7 +27,7 @@ class AssignmentChanges:
             self._index(row)
 
     def has_occasion(self, rule: str, occasion: str) -> bool:
-        """Whether the rule has given its training for this occasion already."""
+        """Whether the rule has assigned its training for this occasion already."""
         return (rule, occasion) in self._occasions
 
     def rows_of_stay(self, band_event_id: UUID) -> list[AssignmentRow]:

@@ -92,7 +92,7 @@ def compute_effect(
 ) -> Effect:
     """The shares by ISO week from that of `first` to that of `last`, and by weeks around each completion.
 
-    `stays`: in any band of the KPIs concerned. `bands`: the (kpi, band) that the template is given for. `completions`: the
+    `stays`: in any band of the KPIs concerned. `bands`: the (kpi, band) that the template is assigned for. `completions`: the
     day on which each agent first completed it. `today`: the tenant's day; `today_by_agent`: the days of agents for whom
     it may be another one.
     """

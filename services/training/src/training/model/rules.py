@@ -105,7 +105,7 @@ def sort_by_priority(rules: Sequence[Rule]) -> list[Rule]:
 def find_skip_reason(
     rule: Rule, earlier: Sequence[EarlierAssignment], *, published: bool, now: datetime
 ) -> Skip | None:
-    """Why the rule must skip its training now; None: it gives it. `earlier`: all assignments of the person, past and open."""
+    """Why the rule must skip its training now; None: it assigns it. `earlier`: all assignments of the person, past and open."""
     if not published:
         return Skip("template-not-published", f"Template `{rule.template}` has no published version.")
     same = [each for each in earlier if each.template == rule.template and not each.corrected]

@@ -103,7 +103,7 @@ async def load_by_stays(session: Session, band_event_ids: Collection[UUID]) -> l
 
 
 async def load_by_occasions(session: Session, occasions: Collection[str]) -> list[AssignmentRow]:
-    """The assignments that rules gave for these occasions, oldest first; their rows are locked."""
+    """The assignments that rules made for these occasions, oldest first; their rows are locked."""
     rows = await session.rows(
         f"{_SELECT} AND a.rule IS NOT NULL AND a.occasion = ANY(cast(:occasions AS text[])) ORDER BY a.id FOR UPDATE OF a",
         {"tenant": session.tenant, "occasions": list(occasions)},
@@ -220,7 +220,7 @@ async def load_skipped_page(
     after: tuple[Any, ...] | None,
     limit: int,
 ) -> list[SkippedPersonRow]:
-    """Newest first: what rules did not give, of people whom the caller may see on that day. `after`: instant, occasion and
+    """Newest first: the trainings that rules skipped, of people whom the caller may see on that day. `after`: instant, occasion and
     rule of the last row of the page before."""
     rows = await session.rows(
         "SELECT s.rule, s.occasion, s.band_event_id, s.agent_id, p.slug AS agent, p.body->>'display_name' AS name, "  # noqa: S608
@@ -245,7 +245,7 @@ async def load_skipped_page(
 
 
 async def find_bands_given_for(session: Session, template: str) -> set[tuple[str, str]]:
-    """(kpi, band) of the rules that give this template and of the assignments that rules have given."""
+    """(kpi, band) of the rules that assign this template and of the assignments that rules have made."""
     rows = await session.tuples(
         "SELECT body->>'kpi' AS kpi, body->>'band' AS band FROM rule "
         "WHERE tenant = :tenant AND body->>'template' = :template AND body->>'kpi' IS NOT NULL "

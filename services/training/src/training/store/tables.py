@@ -109,7 +109,7 @@ assignment = Table(
     Column("score_percent", Integer, nullable=True),
     Column("passed", Boolean, nullable=True),
     Column("version", Integer, nullable=False, server_default="1"),
-    # A rule gives its training once for each: a stay, a round in a stay, or an assignment that was failed or overdue.
+    # A rule assigns its training once for each: a stay, a round in a stay, or an assignment that was failed or overdue.
     Column("occasion", Text, nullable=True),
     Index("uq_assignment_occasion", "tenant", "rule", "occasion", unique=True),
     Index("ix_assignment_agent", "tenant", "agent_id", "assigned_at"),

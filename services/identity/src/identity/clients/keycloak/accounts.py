@@ -20,15 +20,15 @@ async def ensure_account(keycloak: Keycloak, tenant: str, account: Account, *, p
     if found is not None and get_home_tenant(found) != tenant:
         raise ProviderRefused("username-taken", f"The username `{account.username}` is taken. Choose another.")
     await _require_own_address(keycloak, account)
-    wanted = {
+    desired = {
         "username": account.username, "firstName": account.display_name, "email": account.email, "enabled": True,
         "attributes": {HOME_TENANT_ATTRIBUTE: [tenant]},
     }  # fmt: skip
     if found is None:
-        user_id = await keycloak.admin.a_create_user(wanted)
+        user_id = await keycloak.admin.a_create_user(desired)
     else:
         user_id = str(found["id"])
-        await keycloak.admin.a_update_user(user_id, wanted)
+        await keycloak.admin.a_update_user(user_id, desired)
     if password is not None:
         await keycloak.admin.a_set_user_password(user_id, password, temporary=True)
         # Ends the sessions that the old password opened, and their refresh tokens.

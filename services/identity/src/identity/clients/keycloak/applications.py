@@ -21,20 +21,24 @@ async def ensure_application(
     """Creates or updates the application's client. `secret` None: it stays. Returns the `sub` of a machine's tokens, else None.
     Raises ProviderRefused when a client that is not ours has the client id."""
     if isinstance(application, Machine):
-        wanted = _machine(tenant)
+        desired = _machine(tenant)
     elif isinstance(application, OidcApplication):
-        wanted = _oidc(application)
+        desired = _oidc(application)
     else:
-        wanted = _saml(application, f"{tenant}.{slug}")
-    wanted |= {"clientId": application_id(tenant, slug, application), "name": application.name or slug, "enabled": True}
-    wanted["attributes"] = {**wanted.get("attributes", {}), TENANT_ATTRIBUTE: tenant, APPLICATION_ATTRIBUTE: slug}
+        desired = _saml(application, f"{tenant}.{slug}")
+    desired |= {
+        "clientId": application_id(tenant, slug, application),
+        "name": application.name or slug,
+        "enabled": True,
+    }
+    desired["attributes"] = {**desired.get("attributes", {}), TENANT_ATTRIBUTE: tenant, APPLICATION_ATTRIBUTE: slug}
     gate = None if isinstance(application, Machine) else await ensure_browser_flow(keycloak, tenant)
     if gate is not None:
-        wanted["authenticationFlowBindingOverrides"] = {"browser": gate}
-        wanted["defaultClientScopes"].append((await ensure_application_scopes(keycloak, tenant))[wanted["protocol"]])
+        desired["authenticationFlowBindingOverrides"] = {"browser": gate}
+        desired["defaultClientScopes"].append((await ensure_application_scopes(keycloak, tenant))[desired["protocol"]])
     if secret is not None:
-        wanted["secret"] = secret
-    identifier, _ = await ensure_client(keycloak, wanted)
+        desired["secret"] = secret
+    identifier, _ = await ensure_client(keycloak, desired)
     if gate is not None:
         await delete_flows(keycloak, tenant, "gate", except_flow=gate)
         return None

@@ -13,17 +13,17 @@ async def ensure_broker(keycloak: Keycloak, tenant: str, provider: IdentityProvi
     alias, admin = broker_alias(tenant), keycloak.admin
     linking, arrival = await ensure_first_login_flow(keycloak, tenant), await ensure_post_login_flow(keycloak, tenant)
     flows = {"firstBrokerLoginFlowAlias": linking, "postBrokerLoginFlowAlias": arrival}
-    wanted = {**_representation(alias, provider), **flows}
+    desired = {**_representation(alias, provider), **flows}
     if secret is not None:
-        wanted["config"]["clientSecret"] = secret
+        desired["config"]["clientSecret"] = secret
     found = await keycloak.get(f"identity-provider/instances/{alias}")
-    if found is not None and found["providerId"] != wanted["providerId"]:
+    if found is not None and found["providerId"] != desired["providerId"]:
         await admin.a_delete_idp(alias)
         found = None
     if found is None:
-        await admin.a_create_idp(wanted)
+        await admin.a_create_idp(desired)
     else:
-        await admin.a_update_idp(alias, merge(found, wanted))
+        await admin.a_update_idp(alias, merge(found, desired))
         await _remove_member_mapper(keycloak, alias)
     await delete_flows(keycloak, tenant, "linking", except_flow=linking)
     await delete_flows(keycloak, tenant, "arrival", except_flow=arrival)

@@ -26,16 +26,16 @@ def broker_alias(tenant: str) -> str:
 async def ensure_organization(keycloak: Keycloak, tenant: str, *, name: str, enabled: bool) -> str:
     """Creates or updates the organization, with the tenant's slug as its alias. Returns its id."""
     found = await find_organization(keycloak, tenant)
-    wanted = {"name": f"{name} ({tenant})", "alias": tenant, "enabled": enabled}
+    desired = {"name": f"{name} ({tenant})", "alias": tenant, "enabled": enabled}
     if found is None:
-        made = await keycloak.admin.a_create_organization(wanted)
+        made = await keycloak.admin.a_create_organization(desired)
         assert made is not None
         identifier = made
     else:
         identifier = str(found["id"])
-        if any(found.get(key) != value for key, value in wanted.items()):
+        if any(found.get(key) != value for key, value in desired.items()):
             before = await keycloak.admin.a_get_organization(identifier)
-            await keycloak.admin.a_update_organization(identifier, {**before, **wanted})
+            await keycloak.admin.a_update_organization(identifier, {**before, **desired})
     await ensure_member_role(keycloak, tenant)
     return identifier
 

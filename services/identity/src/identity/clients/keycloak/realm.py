@@ -166,18 +166,18 @@ async def ensure_realm(keycloak: Keycloak, spec: RealmSpec, *, repair: bool) -> 
             await admin.a_update_realm(spec.name, _settings(spec))
         await _ensure_profile(keycloak, report, repair=repair)
     await _ensure_api_scope(keycloak, spec, report, repair=repair)
-    for wanted in (_portal(spec), _api_pages(spec), _service(spec)):
-        _, drift = await ensure_client(keycloak, wanted, repair=repair)
-        report.record(f"client {wanted['clientId']}", drift)
+    for desired in (_portal(spec), _api_pages(spec), _service(spec)):
+        _, drift = await ensure_client(keycloak, desired, repair=repair)
+        report.record(f"client {desired['clientId']}", drift)
     await _ensure_service_roles(keycloak, spec, report, repair=repair)
     return report
 
 
 async def _ensure_profile(keycloak: Keycloak, report: RealmReport, *, repair: bool) -> None:
     found = await keycloak.get("users/profile")
-    wanted = _by_name(_profile())
-    drift = find_drift(wanted, _by_name(found))
-    drift += [f"{name} is there" for name in sorted(_by_name(found).keys() - wanted.keys())]
+    desired = _by_name(_profile())
+    drift = find_drift(desired, _by_name(found))
+    drift += [f"{name} is there" for name in sorted(_by_name(found).keys() - desired.keys())]
     drift += [f"{each['name']}.required is there" for each in found["attributes"] if each.get("required") is not None]
     report.record("user profile", drift)
     if drift and repair:
@@ -190,17 +190,17 @@ def _by_name(profile: Json) -> Json:
 
 
 async def _ensure_api_scope(keycloak: Keycloak, spec: RealmSpec, report: RealmReport, *, repair: bool) -> None:
-    admin, wanted, mapper = keycloak.admin, _api_scope(spec), _audience_mapper(spec)
+    admin, desired, mapper = keycloak.admin, _api_scope(spec), _audience_mapper(spec)
     found = await admin.a_get_client_scope_by_name(API_SCOPE)
     if found is None:
-        await admin.a_create_client_scope({**wanted, "protocolMappers": [mapper]})
+        await admin.a_create_client_scope({**desired, "protocolMappers": [mapper]})
         report.record(f"client scope {API_SCOPE}", ["was missing"])
         return
     present: Any = next((each for each in found.get("protocolMappers", []) if each["name"] == mapper["name"]), None)
-    drift = find_drift(wanted, found) + [f"audience: {each}" for each in find_drift(mapper, present)]
+    drift = find_drift(desired, found) + [f"audience: {each}" for each in find_drift(mapper, present)]
     report.record(f"client scope {API_SCOPE}", drift)
     if drift and repair:
-        await admin.a_update_client_scope(found["id"], merge(found, wanted))
+        await admin.a_update_client_scope(found["id"], merge(found, desired))
         if present is None:
             await admin.a_add_mapper_to_client_scope(found["id"], mapper)
         else:

@@ -68,7 +68,7 @@ def with_roles(person: PersonChanged, cell: str, unit: OrgUnitChanged | None, mo
     person's present unit. Raises LineRejected for an unknown role, and for team_lead without a unit."""
     current = [each.org_unit_id for each in person.memberships if each.holds_on(moment.day)]
     place = unit.id if unit else next(reversed(current), None)
-    wanted: dict[tuple[str, UUID | None], RoleGrant] = {}
+    desired: dict[tuple[str, UUID | None], RoleGrant] = {}
     for raw in filter(None, re.split(r"[|;,\s]+", cell)):
         role = raw.casefold()
         if role not in _ROLES:
@@ -77,8 +77,8 @@ def with_roles(person: PersonChanged, cell: str, unit: OrgUnitChanged | None, mo
         if role == "team_lead" and place is None:
             raise LineRejected("roles", raw, "team_lead needs the org unit that is led", "fill the column org_path")
         where = None if whole else place
-        wanted[role, where] = RoleGrant(role=role, org_unit_id=where)  # type: ignore[arg-type]
-    roles = _replace_from(person.roles, wanted, lambda e: (e.role, e.org_unit_id), moment)
+        desired[role, where] = RoleGrant(role=role, org_unit_id=where)  # type: ignore[arg-type]
+    roles = _replace_from(person.roles, desired, lambda e: (e.role, e.org_unit_id), moment)
     return person.model_copy(update={"roles": roles})
 
 
@@ -90,8 +90,8 @@ def with_external_ids(person: PersonChanged, cells: dict[str, str], moment: Effe
         source = name.partition(":")[2]
         mine = [each for each in person.external_ids if each.source == source]
         rest = [each for each in person.external_ids if each.source != source]
-        wanted = {value: ExternalId(source=source, external_id=value)}
-        held = _replace_from(mine, wanted, lambda e: e.external_id, moment, always=moment.since is None)
+        desired = {value: ExternalId(source=source, external_id=value)}
+        held = _replace_from(mine, desired, lambda e: e.external_id, moment, always=moment.since is None)
         if held != mine:
             person = person.model_copy(update={"external_ids": [*rest, *held]})
     return person
@@ -102,9 +102,9 @@ def with_attributes(person: PersonChanged, cells: dict[str, str], moment: Effect
     hired = parse_day(cells, "hire_date")
     if hired:
         rest = [each for each in person.attributes if each.name != "hire_date"]
-        wanted = PersonAttribute(name="hire_date", value=hired.isoformat())
-        if [each for each in person.attributes if each.name == "hire_date"] != [wanted]:
-            person = person.model_copy(update={"attributes": [*rest, wanted]})
+        desired = PersonAttribute(name="hire_date", value=hired.isoformat())
+        if [each for each in person.attributes if each.name == "hire_date"] != [desired]:
+            person = person.model_copy(update={"attributes": [*rest, desired]})
     for column, cell in cells.items():
         if not column.startswith("attribute:"):
             continue
@@ -122,29 +122,29 @@ def with_attributes(person: PersonChanged, cells: dict[str, str], moment: Effect
 
 def _replace_from(
     entries: list[_Entry],
-    wanted: Mapping[Any, _Entry],
+    desired: Mapping[Any, _Entry],
     key: Callable[[_Entry], Any],
     moment: EffectiveDate,
     *,
     always: bool = False,
 ) -> list[_Entry]:
-    """The entries, changed so that from the effective day on exactly `wanted` (by `key`) hold, until the next planned entry. An entry
+    """The entries, changed so that from the effective day on exactly `desired` (by `key`) hold, until the next planned entry. An entry
     that is the first ever has no start date unless the line names one; with `always` that goes for every new key."""
     day = moment.day
-    kept: list[_Entry] = []
+    result: list[_Entry] = []
     holding: set[Any] = set()
     for each in entries:
-        if not each.holds_on(day) or key(each) in wanted:
-            kept.append(each)
+        if not each.holds_on(day) or key(each) in desired:
+            result.append(each)
             if each.holds_on(day):
                 holding.add(key(each))
         elif each.valid_from != day:
-            kept.append(each.model_copy(update={"valid_until": day}))
+            result.append(each.model_copy(update={"valid_until": day}))
     planned = [each.valid_from for each in entries if each.valid_from and each.valid_from > day]
     known = {key(each) for each in entries}
-    for name, entry in wanted.items():
+    for name, entry in desired.items():
         if name not in holding:
             start = moment.since if not entries or (always and name not in known) else day
             dates = {"valid_from": start, "valid_until": min(planned, default=None)}
-            kept.append(entry.model_copy(update=dates))
-    return kept
+            result.append(entry.model_copy(update=dates))
+    return result

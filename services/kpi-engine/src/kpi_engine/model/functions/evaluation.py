@@ -22,9 +22,9 @@ def compile(node: Node, leaf: Leaf) -> Evaluator:
     """Compiles `node` into a function of the inputs that `leaf` reads. It returns an int or Fraction in the unit of the
     node's type, 0 or 1 for a condition, None for unknown, and raises Undefined for a division by zero. Raises KeyError for
     a name or aggregate that `leaf` does not know."""
-    given = leaf(node)
-    if given is not None:
-        return given
+    leaf_evaluator = leaf(node)
+    if leaf_evaluator is not None:
+        return leaf_evaluator
     match node.op:
         case "number":
             number: Exact = node.value.numerator if node.value.denominator == 1 else node.value
@@ -55,7 +55,7 @@ def strict(work: Callable[..., Any]) -> Callable[[Node, Sequence[Evaluator]], Ev
             (only,) = args
             return lambda values: None if (value := only(values)) is None else work(value)
         if len(args) > 2:
-            return lambda values: None if None in (given := [arg(values) for arg in args]) else work(*given)
+            return lambda values: None if None in (operands := [arg(values) for arg in args]) else work(*operands)
         first, second = args
 
         def both(values: Any) -> Any:

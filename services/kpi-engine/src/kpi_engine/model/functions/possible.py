@@ -15,9 +15,9 @@ NUMBER: Possible = frozenset({None, ZERO, ANY})
 
 def possible_values(node: Node, leaf: Callable[[Node], Possible | None]) -> Possible:
     """The possible values of `node`. `leaf`: those of columns and aggregates, and None for other nodes."""
-    given = leaf(node)
-    if given is not None:
-        return given
+    leaf_value = leaf(node)
+    if leaf_value is not None:
+        return leaf_value
     match node.op:
         case "number":
             return frozenset({ZERO if node.value == 0 else ANY})

@@ -111,7 +111,7 @@ def _read_silence(checker: Checker, tree: Any, at: int) -> Node:
     if not checker.scope.gaps:
         return checker.add_problem(at, "Facts of this source know no silence.")
     checker.only_inside("silence()", at)
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for argument in tree.expressions:
         where = checker.start(argument)
         if type(argument) is not exp.Kwarg:
@@ -120,24 +120,24 @@ def _read_silence(checker: Checker, tree: Any, at: int) -> Node:
             )
         name, value = argument.this.name.lower(), argument.expression
         where = max(checker.text.rfind(name, 0, where), 0)  # sqlglot knows the place of the value only
-        if name not in ("min_gap_ms", "hold") or name in given:
-            problem = f"`{name}` is given twice." if name in given else f"`silence` has no argument `{name}`."
+        if name not in ("min_gap_ms", "hold") or name in arguments:
+            problem = f"`{name}` is given twice." if name in arguments else f"`silence` has no argument `{name}`."
             return checker.add_problem(where, problem, nearest(name, ("min_gap_ms", "hold")))
         if name == "hold" and type(value) is exp.Boolean:
-            given[name] = bool(value.this)
+            arguments[name] = bool(value.this)
         elif name == "min_gap_ms" and type(value) is exp.Literal and re.fullmatch(r"\d{1,9}", value.this):
-            given[name] = int(value.this)
+            arguments[name] = int(value.this)
         else:
             cure = "true or false" if name == "hold" else "whole milliseconds"
             return checker.add_problem(where, f"`{name}` has a value that cannot be used.", f"It wants {cure}.")
-    return Node(SILENCE.name, value=Silence(**given), type=Type("number", (("ms", 1),)), at=at)
+    return Node(SILENCE.name, value=Silence(**arguments), type=Type("number", (("ms", 1),)), at=at)
 
 
 def _silence_text(node: Node) -> str:
     silence: Silence = node.value
-    given = [f"min_gap_ms => {silence.min_gap_ms}"] if silence.min_gap_ms is not None else []
-    given += ["hold => true"] if silence.hold else []
-    return f"silence({', '.join(given)})"
+    arguments = [f"min_gap_ms => {silence.min_gap_ms}"] if silence.min_gap_ms is not None else []
+    arguments += ["hold => true"] if silence.hold else []
+    return f"silence({', '.join(arguments)})"
 
 
 def _silence_sql(node: Node) -> str:
