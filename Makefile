@@ -57,9 +57,9 @@ programs: setup ## Fetch and build the programs that tests start: Kafka, MongoDB
 test-parts: programs ## Everything but what needs the whole real stack
 	@$(BIN)/pytest -n auto --dist loadfile -m "not stack and not cluster" $(ARGS)
 
-cluster-test: setup ## The Helm charts: lint, schemas, policies, values, a real API server; no cluster is needed
+cluster-test: setup ## The Helm charts: lint, schemas, policies, values; releases under real controllers; no cluster is needed
 	@$(BIN)/python -m testkit.programs cluster
-	$(BIN)/pytest -m cluster $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile -m cluster $(ARGS)
 
 test-stack: programs ## The flow, faults and figures on the real stack
 	@$(BIN)/pytest -m stack $(ARGS)

@@ -1,7 +1,7 @@
 """The chart, rendered by Helm as for an installation. No cluster is needed."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,11 @@ import yaml
 from testkit.fixtures import started_or_skipped
 from testkit.programs.custom_resources import crd_folder
 from testkit.programs.helm import KUBE_VERSION, helm, run_helm
+from testkit.programs.kubernetes_cluster import Cluster
 
 from tests.architecture.files import ROOT
-from tests.charts.objects import Objects
+from tests.charts.cluster import create_definitions, create_namespace
+from tests.charts.objects import Objects, hook_of
 from tests.charts.schemas import Schemas, load_schemas
 
 ENVIRONMENTS = ("dev", "staging", "prod")
@@ -34,10 +36,13 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def render(chart: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
     """`render("prod", {"autoscaling": "none"})` gives the objects of an environment; without its name those of the
-    defaults. Raises HelmFailed."""
+    defaults; with `removing` those that remove what hooks made, in their place. Raises HelmFailed."""
 
     def rendered(
-        environment: str | None = None, values: Mapping[str, Any] | None = None, release: str = RELEASE
+        environment: str | None = None,
+        values: Mapping[str, Any] | None = None,
+        release: str = RELEASE,
+        removing: bool = False,
     ) -> Objects:
         files: Sequence[Path] = [chart / "values" / f"{environment}.yaml"] if environment else []
         own = tmp_path_factory.mktemp("values") / "own.yaml"
@@ -45,7 +50,8 @@ def render(chart: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
         options = [option for file in [*files, own] for option in ("--values", file)]
         version = ("--kube-version", KUBE_VERSION)
         text = run_helm("template", release, chart, "--namespace", "uplift", *version, *options)
-        return Objects(each for each in yaml.safe_load_all(text) if each)
+        found = Objects(each for each in yaml.safe_load_all(text) if each)
+        return Objects(each for each in found if (hook_of(each) == "post-delete") == removing)
 
     return rendered
 
@@ -54,6 +60,15 @@ def render(chart: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
 def schemas() -> Schemas:
     """The closed schema of each custom resource."""
     return load_schemas([started_or_skipped(crd_folder)])
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """With the custom resources, and the namespace in which a release admits its routes to Keycloak."""
+    with started_or_skipped(lambda: Cluster(tmp_path_factory.mktemp("cluster"))) as started:
+        create_definitions(started)
+        create_namespace(started, "keycloak")
+        yield started
 
 
 @pytest.fixture(scope="session", params=ENVIRONMENTS)

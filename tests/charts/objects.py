@@ -6,6 +6,11 @@ from typing import Any
 Object = dict[str, Any]
 
 
+def hook_of(each: Object) -> str | None:
+    """When Helm makes it, if not with the release."""
+    return each["metadata"].get("annotations", {}).get("helm.sh/hook")
+
+
 class Objects(list[Object]):
     def of_kind(self, kind: str) -> dict[str, Object]:
         """By name."""

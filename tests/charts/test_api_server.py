@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 from testkit.fixtures import started_or_skipped
-from testkit.programs.custom_resources import crd_folder
 from testkit.programs.helm import KUBE_VERSION
 from testkit.programs.kubernetes import VERSION, ApiServer
 
+from tests.charts.cluster import create_definitions, create_namespace
 from tests.charts.conftest import ENVIRONMENTS, SCALING, Render
 from tests.charts.objects import Object
 
@@ -22,14 +21,9 @@ AUTOSCALERS = ("keda", "hpa")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """With the custom resources, and a namespace for each environment that takes restricted pods only."""
     with started_or_skipped(lambda: ApiServer(tmp_path_factory.mktemp("kubernetes"))) as started:
-        for file in started_or_skipped(crd_folder).iterdir():
-            for each in yaml.safe_load_all(file.read_text()):
-                started.create(each).raise_for_status()
+        create_definitions(started)
         for name in ("keycloak", "prod", *(f"{each}-{kind}" for each in ENVIRONMENTS for kind in AUTOSCALERS)):
-            labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-            started.create(namespace).raise_for_status()
-        started.wait_for_kinds(["keda.sh/v1alpha1", "gateway.envoyproxy.io/v1alpha1", "external-secrets.io/v1"])
+            create_namespace(started, name)
         yield started
 
 
@@ -79,6 +73,15 @@ def test_it_refuses_what_is_not_right(server: ApiServer, render: Render) -> None
     route = objects.of_kind("HTTPRoute")["uplift-page"]
     route["spec"]["rules"][0]["matches"][0]["way"] = "/"
     assert "unknown field" in refusal(route)
+
+
+def test_it_drops_the_tolerance_of_an_autoscaler(server: ApiServer, render: Render) -> None:
+    """Kubernetes 1.34 knows it behind a feature gate only: the guide asks for 1.35."""
+    scaler = render("prod", {**SCALING, "autoscaling": "hpa"}).of_kind("HorizontalPodAutoscaler")["uplift-ingest-api"]
+    taken = server.create(scaler, namespace="prod", dry_run=True).json()
+    assert scaler["spec"]["behavior"]["scaleUp"].pop("tolerance") == "0"
+    assert "tolerance" not in taken["spec"]["behavior"]["scaleUp"]
+    assert taken["spec"]["behavior"]["scaleUp"].items() >= scaler["spec"]["behavior"]["scaleUp"].items()
 
 
 def test_the_chart_is_rendered_for_its_version() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.charts.conftest import SCALING, Render
-from tests.charts.objects import Objects
+from tests.charts.objects import Objects, hook_of
 
 pytestmark = pytest.mark.cluster
 
@@ -121,10 +121,9 @@ def test_only_the_migration_knows_the_administrator_of_the_database(objects: Obj
 def test_jobs_run_before_a_release_and_keep_their_logs(objects: Objects) -> None:
     jobs = objects.of_kind("Job")
     order = sorted(jobs, key=lambda name: int(jobs[name]["metadata"]["annotations"]["helm.sh/hook-weight"]))
-    assert order[-1] == "uplift-provision"
-    needed = [
-        each for each in objects if each["kind"] != "Job" and "helm.sh/hook" in each["metadata"].get("annotations", {})
-    ]
+    assert order == ["uplift-migrate", "uplift-topics", "uplift-provision"]
+    assert len({each["metadata"]["annotations"]["helm.sh/hook-weight"] for each in jobs.values()}) == len(jobs)
+    needed = [each for each in objects if each["kind"] != "Job" and hook_of(each)]
     assert {"ServiceAccount", "NetworkPolicy"} <= {each["kind"] for each in needed}
     for each in jobs.values():
         annotations = each["metadata"]["annotations"]
@@ -135,6 +134,18 @@ def test_jobs_run_before_a_release_and_keep_their_logs(objects: Objects) -> None
         for other in needed:
             weight = int(other["metadata"]["annotations"]["helm.sh/hook-weight"])
             assert weight < int(annotations["helm.sh/hook-weight"])
+
+
+def test_everything_that_hooks_made_is_removed(render: Render, environment: str) -> None:
+    """test_releases.py has it removed."""
+    made = {(each["kind"], each["metadata"]["name"]) for each in render(environment) if hook_of(each)}
+    removing = render(environment, removing=True)
+    assert {(each["kind"], each["metadata"]["name"]) for each in removing} == made
+    for each in removing:
+        policies = each["metadata"]["annotations"]["helm.sh/hook-delete-policy"].split(",")
+        assert {"before-hook-creation", "hook-succeeded"} == set(policies)
+        # It starts no pod.
+        assert each["kind"] != "Job" or each["spec"]["completions"] == 0
 
 
 def test_external_secrets_hold_what_pods_ask_for(render: Render) -> None:

@@ -24,7 +24,8 @@ spec:
     horizontalPodAutoscalerConfig:
       behavior: {{- include "service.scalingBehavior" . | nindent 8 }}
   {{- if or .scaling.triggers .lag }}
-  # A source that does not answer never shrinks a shift.
+  # A source that answers wrongly never shrinks a shift. While Kafka's brokers are away KEDA does not get as far as this; it is the
+  # autoscaler that does not shrink by what it knows in part.
   fallback:
     failureThreshold: 3
     replicas: {{ .scaling.min }}

@@ -166,15 +166,18 @@ spec:
   {{- end }}
 {{- end }}
 
-{{/* A workload with `weight` and `deadlineSeconds`: a Job that must succeed before the release is installed or upgraded. */}}
+{{/* A workload with `annotations` of a hook, `deadlineSeconds` and `idle`: a Job that must succeed; an idle one starts no pod. */}}
 {{- define "service.hookJob" -}}
 apiVersion: batch/v1
 kind: Job
 metadata:
   name: {{ .name }}
   labels: {{- toYaml .labels | nindent 4 }}
-  annotations: {{- include "service.hook" .weight | nindent 4 }}
+  annotations: {{- toYaml .annotations | nindent 4 }}
 spec:
+  {{- if .idle }}
+  completions: 0
+  {{- end }}
   backoffLimit: 1
   activeDeadlineSeconds: {{ .deadlineSeconds }}
   template:
@@ -187,9 +190,17 @@ spec:
         - {{ include "service.container" . | nindent 10 | trim }}
 {{- end }}
 
-{{/* Annotations of a hook, of its weight. It stays after it succeeded, with its log, until the next upgrade. */}}
+{{/* Annotations of a hook before an installation or upgrade, of its weight. It stays after it succeeded, with its log, until the
+next upgrade. */}}
 {{- define "service.hook" -}}
 helm.sh/hook: pre-install,pre-upgrade
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation
+{{- end }}
+
+{{/* Annotations of an object that takes the place of a hook's of the same name after an uninstallation, and goes at once. */}}
+{{- define "service.hookRemoval" -}}
+helm.sh/hook: post-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}

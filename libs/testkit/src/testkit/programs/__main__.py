@@ -17,9 +17,11 @@ from testkit.programs.custom_resources import crd_folder, strimzi_crd_folder
 from testkit.programs.envoy import envoy_binary
 from testkit.programs.helm import helm
 from testkit.programs.kafka import jars_folder
+from testkit.programs.keda import keda_adapter, keda_operator
 from testkit.programs.keda_cron import keda_cron
 from testkit.programs.keycloak import ensure_keycloak
 from testkit.programs.kubernetes import etcd, kube_apiserver
+from testkit.programs.kubernetes_cluster import kube_controller_manager, kube_scheduler, kwok
 from testkit.programs.kustomize import kustomize
 from testkit.programs.mongodb import ferretdb
 from testkit.programs.program import find_tool, on_ci
@@ -42,6 +44,12 @@ CLUSTER_PROGRAMS = {
     "Strimzi's CRDs": strimzi_crd_folder,
     "etcd": etcd,
     "kube-apiserver": kube_apiserver,
+    "kube-controller-manager": kube_controller_manager,
+    "kube-scheduler": kube_scheduler,
+    "kwok": kwok,
+    "KEDA's operator": keda_operator,
+    "KEDA's metrics server": keda_adapter,
+    "Kafka": jars_folder,
 }
 """The programs that tests of the Helm charts and of k8s/ start."""
 
@@ -51,7 +59,7 @@ def main() -> int:
     missing = 0
     for name, get in (CLUSTER_PROGRAMS if sys.argv[1:] == ["cluster"] else PROGRAMS).items():
         began = time.monotonic()
-        print(f"{name:15}", end="", flush=True)
+        print(f"{name:25}", end="", flush=True)
         try:
             get()
             print(f"ready after {time.monotonic() - began:.0f} s", flush=True)

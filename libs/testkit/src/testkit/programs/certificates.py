@@ -14,12 +14,25 @@ DAYS = 30
 
 def write_certificate(ca_file: Path, keystore: Path) -> None:
     """Writes two PEM files: the authority's certificate, and the private key with its certificate."""
+    ca, certificate, private = _make()
+    ca_file.write_bytes(ca)
+    keystore.write_bytes(private + certificate)
+
+
+def write_certificates(folder: Path) -> None:
+    """Writes `ca.crt`, `tls.crt` and `tls.key`, as Kubernetes names them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in zip(("ca.crt", "tls.crt", "tls.key"), _make(), strict=True):
+        (folder / name).write_bytes(content)
+
+
+def _make() -> tuple[bytes, bytes, bytes]:
+    """The authority's certificate, a certificate that it signed, and the private key of that."""
     authority, key = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
     ca = _sign(authority, "only-for-tests", authority, "only-for-tests", is_ca=True)
     certificate = _sign(key, "127.0.0.1", authority, "only-for-tests", is_ca=False)
-    ca_file.write_bytes(ca.public_bytes(Encoding.PEM))
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    keystore.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    return ca.public_bytes(Encoding.PEM), certificate.public_bytes(Encoding.PEM), private
 
 
 def _sign(

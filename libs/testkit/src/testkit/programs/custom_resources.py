@@ -1,5 +1,5 @@
-"""The definitions (CRDs) of the custom resources in the Helm chart and in k8s/, from the Go modules of their projects; those of
-Strimzi are made by its own generator. No package registry has the definitions of Keycloak's operator."""
+"""The definitions (CRDs) of the custom resources in the Helm chart and in k8s/, from the Go modules of their projects, with
+the others that KEDA's operator reads; those of Strimzi are made by its own generator. No package registry has the definitions of Keycloak's operator."""
 
 import hashlib
 import json
@@ -18,7 +18,17 @@ CURE = "install Go 1.24 or later, which downloads the definitions"
 MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "github.com/kedacore/keda/v2@v2.20.2": (
         "h1:SR60v8uIcelbveS8n/1jcl8tLdBBIbHMxmdOHw8tKqA=",
-        tuple(f"config/crd/bases/keda.sh_{kind}.yaml" for kind in ("scaledobjects", "triggerauthentications")),
+        tuple(
+            f"config/crd/bases/{kind}.yaml"
+            for kind in (
+                "keda.sh_scaledobjects",
+                "keda.sh_scaledjobs",
+                "keda.sh_triggerauthentications",
+                "keda.sh_clustertriggerauthentications",
+                "eventing.keda.sh_cloudeventsources",
+                "eventing.keda.sh_clustercloudeventsources",
+            )
+        ),
     ),
     "sigs.k8s.io/gateway-api@v1.4.0": (
         "h1:ZwlNM6zOHq0h3WUX2gfByPs2yAEsy/EenYJB78jpQfQ=",
