@@ -20,7 +20,7 @@ from testkit.waiting import wait_for
 from tests.charts.cluster import Release, Watch, create_namespace
 from tests.charts.objects import Object
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 API, WORK = "uplift-ingest-api", "uplift-kpi-engine-work"
 SECONDS = 40

@@ -74,6 +74,7 @@ class Cluster(ApiServer):
         )  # fmt: skip
 
     def start(self) -> None:
+        """Returns when every part answers and the nodes take pods. Raises RuntimeError, AssertionError."""
         super().start()
         try:
             for part in self._parts:
@@ -92,6 +93,7 @@ class Cluster(ApiServer):
         return self
 
     def kill(self) -> None:
+        """Ends every part at once."""
         for part in self._parts:
             part.kill()
         super().kill()
