@@ -11,7 +11,7 @@ from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 from servicekit import CallerDep, route_policy, router
-from servicekit.door import UnitOfWorkRoute, iter_unit_routes
+from servicekit.door import TransactionalRoute, iter_transactional_routes
 from servicekit.door.days import DayRange
 from servicekit.door.policy import walk_dependants
 
@@ -31,13 +31,13 @@ def models(annotation: Any, seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
     return seen
 
 
-def _is_form(route: UnitOfWorkRoute) -> bool:
+def _is_form(route: TransactionalRoute) -> bool:
     return route.body_field is not None and isinstance(route.body_field.field_info, params.Form)
 
 
 def request_models(app: FastAPI) -> set[type[BaseModel]]:
     found: set[type[BaseModel]] = set()
-    for route in iter_unit_routes(app.routes):
+    for route in iter_transactional_routes(app.routes):
         # The fields of a form are the framework's own model; OpenID Connect wants unknown ones to be ignored.
         if route.body_field is not None and not _is_form(route):
             models(route.body_field.field_info.annotation, found)
@@ -45,7 +45,7 @@ def request_models(app: FastAPI) -> set[type[BaseModel]]:
 
 
 def test_every_service_has_routes(apps: dict[str, FastAPI]) -> None:
-    assert all(len(list(iter_unit_routes(app.routes))) > 5 for app in apps.values())
+    assert all(len(list(iter_transactional_routes(app.routes))) > 5 for app in apps.values())
 
 
 def find_loose_models(apps: Mapping[str, FastAPI]) -> set[str]:
@@ -92,9 +92,9 @@ def find_endless_times(apps: Mapping[str, FastAPI]) -> set[str]:
     }
 
 
-def iter_query_params(apps: Mapping[str, FastAPI]) -> Iterator[tuple[str, UnitOfWorkRoute, Dependant, ModelField]]:
+def iter_query_params(apps: Mapping[str, FastAPI]) -> Iterator[tuple[str, TransactionalRoute, Dependant, ModelField]]:
     for name, app in apps.items():
-        for route in iter_unit_routes(app.routes):
+        for route in iter_transactional_routes(app.routes):
             for each in walk_dependants(route.dependant):
                 for param in each.query_params:
                     yield name, route, each, param
@@ -125,7 +125,7 @@ def find_wrong_key_docs(apps: Mapping[str, FastAPI]) -> list[str]:
     found: list[str] = []
     for name, app in apps.items():
         paths = app.openapi()["paths"]
-        for route in iter_unit_routes(app.routes):
+        for route in iter_transactional_routes(app.routes):
             for method in route.methods or ():
                 headers = [
                     each["name"].lower()
@@ -147,7 +147,7 @@ def find_tenant_writes_of_unit_roles(apps: Mapping[str, FastAPI]) -> set[str]:
     return {
         f"{method} {name}{route.path_format}"
         for name, app in apps.items()
-        for route in iter_unit_routes(app.routes)
+        for route in iter_transactional_routes(app.routes)
         for method in (route.methods or set()) - {"GET"}
         if route.requires_token and route.policy.reach == "tenant" and not route.policy.whole_tenant
     }

@@ -11,7 +11,7 @@ import pytest
 from contracts import TOPICS, Topic, type_registry
 from fastapi import APIRouter
 from servicekit import PlatformSettings, Service, route_policy, router
-from servicekit.door import UnitOfWorkRoute
+from servicekit.door import TransactionalRoute
 from servicekit.event_door import EventDoor
 from servicekit.tokens import TokenVerifier
 from servicekit.wiring import RunningService, build_service
@@ -138,10 +138,10 @@ def test_what_is_scheduled_has_a_handler(wired: Wired) -> None:
 
 
 def find_plain_routes(routes: Sequence[Any]) -> list[str]:
-    """The paths of routes that are no units of work."""
+    """The paths of routes that are no transactions."""
     found: list[str] = []
     for route in routes:
-        if isinstance(route, UnitOfWorkRoute):
+        if isinstance(route, TransactionalRoute):
             continue
         included = getattr(route, "original_router", None)  # what was included is looked up when it is asked for
         found += find_plain_routes(included.routes) if included else [getattr(route, "path", str(route))]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 from fastapi import FastAPI
 from servicekit import route_policy, router
-from servicekit.door import iter_unit_routes
+from servicekit.door import iter_transactional_routes
 
 MAKES_NOTHING = {
     "PUT training/rules": "the list of what can be deleted one by one",
@@ -42,7 +42,7 @@ def written(apps: Mapping[str, FastAPI]) -> dict[str, bool]:
     """By name, without the names of parameters, every write; and whether its body has `active`, which retires."""
     found = {}
     for service, app in apps.items():
-        for door in iter_unit_routes(app.routes):
+        for door in iter_transactional_routes(app.routes):
             path = re.sub(r"{\w+}", "{}", door.path_format)
             fields = getattr(door.body_field and door.body_field.field_info.annotation, "model_fields", {})
             for method in door.methods or ():

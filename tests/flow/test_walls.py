@@ -455,10 +455,10 @@ async def through_one_batch(h: Harness, events: list[tuple[str, Any]]) -> None:
     """Events of several tenants through the event door as one batch, and once more."""
     messages = [h.message(body, tenant=tenant, at=parse_instant("2026-03-02T08:00Z")) for tenant, body in events]
     (topic,) = {message.topic for message in messages}
-    door, source = h.running.doors[topic], TopicPartition(topic, 0)
-    expected = await door.load_next_offset("test", source)
-    await door.apply(messages, [OffsetStep("test", source, expected, messages[-1].offset + 1)])
-    await door.apply(messages, [OffsetStep("test", source, messages[-1].offset + 1, messages[-1].offset + 1)])
+    door, partition = h.running.doors[topic], TopicPartition(topic, 0)
+    expected = await door.load_next_offset("test", partition)
+    await door.apply(messages, [OffsetStep("test", partition, expected, messages[-1].offset + 1)])
+    await door.apply(messages, [OffsetStep("test", partition, messages[-1].offset + 1, messages[-1].offset + 1)])
 
 
 async def both(h: Harness) -> None:

@@ -200,9 +200,9 @@ async def furnish(suite: HostileSuite) -> None:
         harness = suite.harnesses[service]
         topic, door = next((topic, door) for topic, door in harness.running.doors.items() if topic != "directory")
         message = harness.message(BlueprintPublished(version=0, sections={}), tenant="acme", topic=topic)
-        source = TopicPartition(topic, 0)
-        expected = await door.load_next_offset("test", source)
-        await door.bury(message, ValueError("poison"), OffsetStep("test", source, expected, expected + 1))
+        partition = TopicPartition(topic, 0)
+        expected = await door.load_next_offset("test", partition)
+        await door.bury(message, ValueError("poison"), OffsetStep("test", partition, expected, expected + 1))
         letters = await harness.rows("acme", "SELECT id FROM dead_letter")
         suite.ids[f"{service}/dead_letter"] = str(letters[0]["id"])
 

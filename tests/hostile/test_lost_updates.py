@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from servicekit.door import iter_unit_routes
+from servicekit.door import iter_transactional_routes
 from testkit import Cluster
 
 from tests.examples import EXAMPLES, qualify
@@ -23,7 +23,7 @@ def changing(suite: HostileSuite) -> dict[str, tuple[Route, str]]:
     for route in routes(suite):
         (door,) = [
             each
-            for each in iter_unit_routes(suite.app(route.service).routes)
+            for each in iter_transactional_routes(suite.app(route.service).routes)
             if each.path_format == route.path and route.method in (each.methods or ())
         ]
         if door.read_route is not None:

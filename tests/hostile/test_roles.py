@@ -218,9 +218,9 @@ async def fill(matrix: Matrix) -> None:
             await harness.deliver(odd, tenant="acme", twice=False)
         topic, door = next(iter(harness.running.doors.items()))
         bad = replace(harness.message(person("x"), tenant="acme", topic=topic), value=b'{"no": "person"}')
-        source = TopicPartition("poison", 0)
+        partition = TopicPartition("poison", 0)
         await door.bury(
-            bad, ValueError("poison"), OffsetStep("test", source, await door.load_next_offset("test", source), 1)
+            bad, ValueError("poison"), OffsetStep("test", partition, await door.load_next_offset("test", partition), 1)
         )
         (letter,) = (await suite.client(service).get("/dead-letters")).json()["items"]
         ids[f"{service}/dead_letter"] = letter["id"]

@@ -35,8 +35,8 @@ class Ledger:
         self.fail: Callable[[Sequence[Message]], None] = lambda _: None
         self.calls = 0
 
-    async def load_next_offset(self, group: str, source: TopicPartition) -> int:
-        return self.offsets.get(source, 0)
+    async def load_next_offset(self, group: str, partition: TopicPartition) -> int:
+        return self.offsets.get(partition, 0)
 
     async def apply(self, messages: Sequence[Message], steps: Sequence[OffsetStep]) -> None:
         self.calls += 1
@@ -50,9 +50,9 @@ class Ledger:
 
     def _move(self, *steps: OffsetStep) -> None:
         assert {step.group for step in steps} == {GROUP}
-        if any(self.offsets.get(step.source, 0) != step.expected for step in steps):
+        if any(self.offsets.get(step.partition, 0) != step.expected for step in steps):
             raise Fenced
-        self.offsets |= {step.source: step.next for step in steps}
+        self.offsets |= {step.partition: step.next for step in steps}
 
     def values(self, partition: int = 0) -> list[int]:
         return [value for place, value in self.done if place == partition]
@@ -232,8 +232,8 @@ async def test_a_consumer_that_is_connected_again_retries_nothing_though_no_mess
 
 
 def test_limits_by_which_one_tenant_could_stop_the_consumer_are_refused() -> None:
-    with pytest.raises(ValueError, match="of_tenant 20 is not below min_failures 20"):
-        FailureLimits(of_tenant=20)
+    with pytest.raises(ValueError, match="not below min_failures, 20"):
+        FailureLimits(remembered_per_tenant=20)
 
 
 async def test_the_poison_message_is_buried_whole_and_the_rest_takes_effect(broker: Broker, topic: str) -> None:
@@ -382,16 +382,16 @@ class Counts:
         self.begun = 0
         self.suspect_lock = asyncio.Lock()
 
-    async def count_attempts(self, source: TopicPartition) -> int:
-        at, count = self._of.get(source, (-1, 0))
-        return count if at == self._ledger.offsets.get(source, 0) else 0
+    async def count_attempts(self, partition: TopicPartition) -> int:
+        at, count = self._of.get(partition, (-1, 0))
+        return count if at == self._ledger.offsets.get(partition, 0) else 0
 
-    async def begin_attempt(self, source: TopicPartition) -> None:
+    async def begin_attempt(self, partition: TopicPartition) -> None:
         self.begun += 1
-        self._of[source] = (self._ledger.offsets.get(source, 0), await self.count_attempts(source) + 1)
+        self._of[partition] = (self._ledger.offsets.get(partition, 0), await self.count_attempts(partition) + 1)
 
-    async def end_attempt(self, source: TopicPartition) -> None:
-        self._of.pop(source, None)
+    async def end_attempt(self, partition: TopicPartition) -> None:
+        self._of.pop(partition, None)
 
     def reset(self) -> None:
         """Of what a process has in memory."""

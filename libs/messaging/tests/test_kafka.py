@@ -179,12 +179,12 @@ async def test_a_fetch_that_is_given_up_loses_nothing(broker: KafkaBroker) -> No
 async def test_a_place_that_is_sought_during_a_rebalance_is_kept(broker: KafkaBroker) -> None:
     topic = await declared(broker)
     await broker.publish(make_messages(topic, 3))
-    source = TopicPartition(topic, 0)
+    partition = TopicPartition(topic, 0)
     async with broker.join(GROUP, [topic]) as reader:
         await wait_until(reader.assignment, reader)
         reader.on_partitions_revoked()
-        await reader.seek(source, 1)
-        reader.on_partitions_assigned({source})
+        await reader.seek(partition, 1)
+        reader.on_partitions_assigned({partition})
         assert [message.offset for message in await read_messages(reader, 2, start=None)] == [1, 2]
 
 
@@ -200,7 +200,7 @@ async def test_a_place_is_kept_over_a_rebalance_that_its_reader_did_not_see(brok
         read = await wait_until_true(lambda: first.fetch(max_messages=10, wait_seconds=1), seconds=20)
         while len(read) < 2:
             read += await first.fetch(max_messages=10, wait_seconds=1)
-    assert sorted((batch.source.partition, batch.messages[0].offset) for batch in read) == [(0, 5), (1, 5)]
+    assert sorted((batch.partition.partition, batch.messages[0].offset) for batch in read) == [(0, 5), (1, 5)]
 
 
 async def test_a_batch_may_take_longer_than_a_session(

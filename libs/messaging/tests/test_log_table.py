@@ -108,7 +108,7 @@ async def test_a_member_that_loses_its_locks_has_to_seek_again(
     postgres: EmbeddedPostgres, broker: LogTableBroker
 ) -> None:
     topic = await fresh_topic(broker)
-    source = TopicPartition(topic, 0)
+    partition = TopicPartition(topic, 0)
     async with broker.join("readers", [topic]) as reader:
         await broker.publish(make_messages(topic, 3))
         await read_messages(reader, 3)
@@ -120,10 +120,10 @@ async def test_a_member_that_loses_its_locks_has_to_seek_again(
         # Lost and won back before anybody looked: it must show all the same.
         await asyncio.sleep(2.5)  # sleep: the member looks at its locks every two seconds
         assert reader.assignment() == set()
-        assert reader.assignment() == {source}
+        assert reader.assignment() == {partition}
         await broker.publish(make_messages(topic, 1))
         assert await reader.fetch(max_messages=10, wait_seconds=0.3) == []
-        await reader.seek(source, 3)
+        await reader.seek(partition, 3)
         assert len(await reader.fetch(max_messages=10, wait_seconds=5)) == 1
 
 

@@ -183,13 +183,13 @@ async def test_a_message_over_its_budget_is_buried_and_the_next_is_handled(
     notes: Harness, hostile: Callable[[Session], Awaitable[None]]
 ) -> None:
     door = door_with(notes, hostile, seconds=1.0)
-    source = TopicPartition("bands", 0)
-    await door.load_next_offset("training", source)
+    partition = TopicPartition("bands", 0)
+    await door.load_next_offset("training", partition)
     message = notes.message(band("h", "hostile"), tenant="acme")
     with pytest.raises(OverBudget) as ended:
-        await door.apply([message], [OffsetStep("training", source, 0, 1)])
-    await door.bury(message, ended.value, OffsetStep("training", source, 0, 1))
-    await door.apply([notes.message(band("a"), tenant="zeta")], [OffsetStep("training", source, 1, 2)])
+        await door.apply([message], [OffsetStep("training", partition, 0, 1)])
+    await door.bury(message, ended.value, OffsetStep("training", partition, 0, 1))
+    await door.apply([notes.message(band("a"), tenant="zeta")], [OffsetStep("training", partition, 1, 2)])
     (letter,) = await notes.rows("acme", "SELECT error FROM dead_letter")
     assert letter["error"].startswith("OverBudget: handling this took longer than 1 s")
     assert await notes.rows("acme", "SELECT 1 FROM effect") == []
@@ -203,28 +203,28 @@ async def test_whoever_waits_for_a_lock_is_not_to_blame(notes: Harness) -> None:
     async def locks(session: Session) -> None:
         await session.execute("SELECT pg_advisory_xact_lock(4711)")
 
-    door, source = door_with(notes, locks, seconds=2.0), TopicPartition("bands", 0)
-    await door.load_next_offset("training", source)
+    door, partition = door_with(notes, locks, seconds=2.0), TopicPartition("bands", 0)
+    await door.load_next_offset("training", partition)
     async with notes.context.sessions.begin(["zeta"], now=notes.now) as other:
         await other.execute("SELECT pg_advisory_xact_lock(4711)")
         with pytest.raises(OperationalError) as failed:
             message = notes.message(band("h", "hostile"), tenant="acme")
-            await door.apply([message], [OffsetStep("training", source, 0, 1)])
+            await door.apply([message], [OffsetStep("training", partition, 0, 1)])
     assert is_transient(failed.value), "it is tried again, not buried"
 
 
 async def test_attempts_are_counted_until_the_offset_moves(notes: Harness) -> None:
-    door, source = notes.running.doors["bands"], TopicPartition("bands", 0)
-    await door.load_next_offset("training", source)
-    counts = [await door.count_attempts(source)]
+    door, partition = notes.running.doors["bands"], TopicPartition("bands", 0)
+    await door.load_next_offset("training", partition)
+    counts = [await door.count_attempts(partition)]
     for _ in range(2):
-        await door.begin_attempt(source)
-        counts.append(await door.count_attempts(source))
-    await door.end_attempt(source)
-    counts.append(await door.count_attempts(source))
-    await door.begin_attempt(source)
-    await door.apply([notes.message(band("a"), tenant="acme")], [OffsetStep("training", source, 0, 1)])
-    counts.append(await door.count_attempts(source))
-    await door.begin_attempt(source)
-    counts.append(await door.count_attempts(source))
+        await door.begin_attempt(partition)
+        counts.append(await door.count_attempts(partition))
+    await door.end_attempt(partition)
+    counts.append(await door.count_attempts(partition))
+    await door.begin_attempt(partition)
+    await door.apply([notes.message(band("a"), tenant="acme")], [OffsetStep("training", partition, 0, 1)])
+    counts.append(await door.count_attempts(partition))
+    await door.begin_attempt(partition)
+    counts.append(await door.count_attempts(partition))
     assert counts == [0, 1, 2, 0, 0, 1]

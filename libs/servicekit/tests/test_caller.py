@@ -53,9 +53,9 @@ async def test_an_erased_person_is_gone_with_every_trace(own_notes: Harness) -> 
     own = own_notes
     message = own.message(person("ada", external={"crm": "a-1"}, team="blue"), tenant="acme")
     door = own.running.doors["directory"]
-    source = TopicPartition("directory", 0)
-    expected = await door.load_next_offset("test", source)
-    await door.apply([replace(message, value=None)], [OffsetStep("test", source, expected, expected + 1)])
+    partition = TopicPartition("directory", 0)
+    expected = await door.load_next_offset("test", partition)
+    await door.apply([replace(message, value=None)], [OffsetStep("test", partition, expected, expected + 1)])
     assert await status(own, "ada") == (403, "unknown-here")
     for table, column in (
         ("directory_person", "id"),

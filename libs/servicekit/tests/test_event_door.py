@@ -31,13 +31,13 @@ class Reading:
     def __init__(self, notes: Harness, topic: str) -> None:
         self.notes = notes
         self.door = notes.running.doors[topic]
-        self.source = TopicPartition(topic, 0)
+        self.partition = TopicPartition(topic, 0)
 
     async def at(self) -> int:
-        return await self.door.load_next_offset("training", self.source)
+        return await self.door.load_next_offset("training", self.partition)
 
     def step(self, expected: int, to: int) -> OffsetStep:
-        return OffsetStep("training", self.source, expected, to)
+        return OffsetStep("training", self.partition, expected, to)
 
     async def apply(self, messages: Sequence[Message]) -> None:
         await self.door.apply(messages, [self.step(await self.at(), messages[-1].offset + 1)])

@@ -115,7 +115,7 @@ async def test_whoever_was_served_longest_ago_is_next(notes: Harness) -> None:
 
 async def test_items_of_one_turn_keep_their_order_and_never_meet(notes: Harness) -> None:
     for number in range(20):
-        await schedule(notes, "remind", f"{number:02}", minutes=number, lock_key="acme agent")
+        await schedule(notes, "remind", f"{number:02}", minutes=number, serialize_by="acme agent")
     meeting, order = 0, []
 
     async def on_due(session: Session, item: DueItem) -> None:
@@ -133,7 +133,7 @@ async def test_items_of_one_turn_keep_their_order_and_never_meet(notes: Harness)
 async def test_short_jobs_of_one_turn_never_meet_between_their_transactions_either(notes: Harness) -> None:
     """Nor do those of two processes: what they call outside may mind."""
     for number in range(6):
-        await schedule(notes, "call", f"{number}", minutes=number, lock_key="acme provider")
+        await schedule(notes, "call", f"{number}", minutes=number, serialize_by="acme provider")
     meeting = 0
 
     async def call(lease: Lease, item: DueItem) -> None:

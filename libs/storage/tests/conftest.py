@@ -51,7 +51,7 @@ def admin(cluster: Cluster, service_database: str) -> Iterator[psycopg.Connectio
 
 @pytest.fixture
 async def sessions(cluster: Cluster, service_database: str, admin: psycopg.Connection[Any]) -> AsyncIterator[Sessions]:
-    """Units of work on empty tables."""
+    """Sessions on empty tables."""
     names = admin.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [SERVICE]).fetchall()
     admin.execute("TRUNCATE " + ", ".join(name for (name,) in names))  # pyright: ignore
     url = cluster.settings(service_database).database_url.replace("{role}", SERVICE)

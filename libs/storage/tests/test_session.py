@@ -1,4 +1,4 @@
-"""Units of work: one transaction, the walls between tenants, the out-tray."""
+"""Sessions: one transaction, the walls between tenants, the out-tray."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -151,7 +151,7 @@ async def test_thousands_of_rows_come_in_by_a_stage(sessions: Sessions) -> None:
     for _ in range(2):
         async with sessions.begin(["acme"], now=NOW) as session:
             await session.execute("CREATE TEMP TABLE stage (LIKE note) ON COMMIT DROP")
-            await session.copy_in("stage", ["tenant", "id", "text"], rows)
+            await session.copy_rows("stage", ["tenant", "id", "text"], rows)
             await session.execute("INSERT INTO note SELECT * FROM stage ON CONFLICT DO NOTHING")
     async with sessions.begin(["acme"], now=NOW) as session:
         assert await session.scalar("SELECT count(*) FROM note") == 5000
@@ -162,7 +162,7 @@ async def test_a_stage_does_not_get_rows_over_the_wall(sessions: Sessions) -> No
     with pytest.raises(ProgrammingError, match="row-level security"):
         async with sessions.begin(["acme"], now=NOW) as session:
             await session.execute("CREATE TEMP TABLE stage (LIKE note) ON COMMIT DROP")
-            await session.copy_in("stage", ["tenant", "id", "text"], [("acme", "1", "x"), ("zeta", "2", "x")])
+            await session.copy_rows("stage", ["tenant", "id", "text"], [("acme", "1", "x"), ("zeta", "2", "x")])
             await session.execute("INSERT INTO note SELECT * FROM stage")
 
 

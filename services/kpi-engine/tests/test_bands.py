@@ -1,4 +1,4 @@
-"""Bands as a pure function of windows, and the difference between announced and derived stays."""
+"""Bands as a pure function of windows, and the difference between published and derived stays."""
 
 from dataclasses import replace
 from datetime import date
@@ -8,7 +8,7 @@ from uuid import UUID
 from contracts import derived_id
 from hypothesis import given
 from hypothesis import strategies as st
-from kpi_engine.model.bands import AnnouncedStay, BandRules, EvaluatedWindow, Stay, derive_stays, diff_stays, find_band
+from kpi_engine.model.bands import PublishedStay, BandRules, EvaluatedWindow, Stay, derive_stays, diff_stays, find_band
 from kpi_engine.model.targets import Band, PersonOnDay, Target, parse_selector, select_target
 
 THREE_OF_FIVE = BandRules(3, 5, 3, 5)
@@ -78,16 +78,16 @@ def test_a_prefix_has_the_same_stays_as_the_whole_up_to_its_end(bands, x, more, 
     st.tuples(st.integers(1, 4), st.integers(0, 3), st.integers(1, 4), st.integers(0, 3)),
 )  # fmt: skip
 def test_going_on_from_a_window_equals_the_beginning(before, after, place, more, of):
-    """From `place` on the windows are other ones. The stays announced before and a short look back are enough."""
+    """From `place` on the windows are other ones. The stays published before and a short look back are enough."""
     rules = BandRules(of[0], of[0] + of[1], of[2], of[2] + of[3])
     place = min(place, len(before))
     begin = f"{place + 1:02}"
-    announced = derive_stays(rules, windows(before))
+    published = derive_stays(rules, windows(before))
     whole = derive_stays(rules, windows(before[:place] + after))
     speaking = [number for number, letter in enumerate(before[:place]) if letter != "-"]
     seen = speaking[-(rules.lookback + more) :] if rules.lookback + more else []
     start = seen[0] if seen else place
-    lasts = [stay for stay in announced if stay.entered < begin and (stay.left is None or stay.left >= begin)]
+    lasts = [stay for stay in published if stay.entered < begin and (stay.left is None or stay.left >= begin)]
     lasting = Stay(lasts[0].band, lasts[0].entered) if lasts else None
     found = derive_stays(rules, windows(before[:place] + after)[start:], begin=begin, current=lasting)
     ends = [
@@ -101,58 +101,58 @@ def test_going_on_from_a_window_equals_the_beginning(before, after, place, more,
 
 @given(st.lists(st.text("gwc-.", max_size=12), min_size=1, max_size=6))
 def test_differences_applied_in_turn_equal_the_derived_stays(histories):
-    announced: dict[UUID, AnnouncedStay] = {}
+    published: dict[UUID, PublishedStay] = {}
     used: set[UUID] = set()
     for bands in histories:
         derived = derive_stays(BandRules(2, 3, 2, 3), windows(bands))
-        changes = diff_stays(announced.values(), derived, lambda stay: derived_id(stay, len(used)))
+        changes = diff_stays(published.values(), derived, lambda stay: derived_id(stay, len(used)))
         for change in changes:
             match change.kind:
                 case "retract_entered":
-                    del announced[change.id]
+                    del published[change.stay_id]
                 case "retract_left":
-                    announced[change.id] = replace(announced[change.id], left=None, to_band=None)
+                    published[change.stay_id] = replace(published[change.stay_id], left=None, to_band=None)
                 case "entered":
-                    assert change.id not in used
-                    used.add(change.id)
-                    announced[change.id] = AnnouncedStay(change.id, change.band, change.at_window)
+                    assert change.stay_id not in used
+                    used.add(change.stay_id)
+                    published[change.stay_id] = PublishedStay(change.stay_id, change.band, change.at_window)
                 case "left":
                     assert change.stay is not None
-                    announced[change.id] = replace(
-                        announced[change.id], left=change.at_window, to_band=change.stay.to_band
+                    published[change.stay_id] = replace(
+                        published[change.stay_id], left=change.at_window, to_band=change.stay.to_band
                     )
                 case "stayed":
-                    now = {*announced[change.id].stayed_windows, *(window.window for window in change.windows)} - {
+                    now = {*published[change.stay_id].stayed_windows, *(window.window for window in change.windows)} - {
                         *change.withdrawn
                     }
                     assert tuple(sorted(now)) == change.stayed_windows
-                    announced[change.id] = replace(announced[change.id], stayed_windows=change.stayed_windows)
-        assert {(s.band, s.entered, s.left, s.to_band, s.stayed_windows) for s in announced.values()} == {
+                    published[change.stay_id] = replace(published[change.stay_id], stayed_windows=change.stayed_windows)
+        assert {(s.band, s.entered, s.left, s.to_band, s.stayed_windows) for s in published.values()} == {
             (s.band, s.entered, s.left, s.to_band, tuple(window.window for window in s.stayed_windows)) for s in derived
         }
-        assert diff_stays(announced.values(), derived, lambda stay: derived_id("never")) == []
+        assert diff_stays(published.values(), derived, lambda stay: derived_id("never")) == []
 
 
-def announced_after(bands: str) -> list[AnnouncedStay]:
+def published_after(bands: str) -> list[PublishedStay]:
     derived = derive_stays(THREE_OF_FIVE, windows(bands))
-    return [AnnouncedStay(derived_id(s.band, s.entered), s.band, s.entered, s.left, s.to_band) for s in derived]
+    return [PublishedStay(derived_id(s.band, s.entered), s.band, s.entered, s.left, s.to_band) for s in derived]
 
 
 def changes(before: str, after: str) -> list[tuple[str, str, str]]:
     found = diff_stays(
-        announced_after(before), derive_stays(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new")
+        published_after(before), derive_stays(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new")
     )
     return [(change.kind, change.band, change.at_window) for change in found if change.kind != "stayed"]
 
 
 def went_on(before: str, after: str, begin: str = "") -> list[tuple[str, list[str], list[str]]]:
     """The changes of the windows within stays."""
-    announced = [
+    published = [
         replace(each, stayed_windows=tuple(w.window for w in stay.stayed_windows))
-        for each, stay in zip(announced_after(before), derive_stays(THREE_OF_FIVE, windows(before)), strict=True)
+        for each, stay in zip(published_after(before), derive_stays(THREE_OF_FIVE, windows(before)), strict=True)
     ]
     found = diff_stays(
-        announced, derive_stays(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new"), begin=begin
+        published, derive_stays(THREE_OF_FIVE, windows(after)), lambda stay: derived_id("new"), begin=begin
     )
     return [
         (each.band, [window.window for window in each.windows], list(each.withdrawn))

@@ -107,9 +107,9 @@ class StoryRun:
 
 async def apply(h, messages):
     topic = messages[0].topic
-    door, source = h.running.doors[topic], TopicPartition(topic, 0)
-    expected = await door.load_next_offset("test", source)
-    await door.apply(messages, [OffsetStep("test", source, expected, expected + len(messages))])
+    door, partition = h.running.doors[topic], TopicPartition(topic, 0)
+    expected = await door.load_next_offset("test", partition)
+    await door.apply(messages, [OffsetStep("test", partition, expected, expected + len(messages))])
 
 
 async def prepare(h):

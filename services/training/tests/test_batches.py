@@ -48,12 +48,12 @@ async def deliver_story(training: Any, story: list[Any], *, size: int) -> Any:
             await h.rows(tenant, f"DELETE FROM {table} WHERE tenant = '{tenant}' RETURNING 1")
     await h.clear_outbox()
     messages = [message(training, seed, place, line) for place, line in enumerate(story)]
-    door, source = h.running.doors["bands"], TopicPartition("bands", 0)
+    door, partition = h.running.doors["bands"], TopicPartition("bands", 0)
     for _ in range(2):
         for first in range(0, len(messages), size):
             batch = messages[first : first + size]
-            expected = await door.load_next_offset("test", source)
-            await door.apply(batch, [OffsetStep("test", source, expected, expected + len(batch))])
+            expected = await door.load_next_offset("test", partition)
+            await door.apply(batch, [OffsetStep("test", partition, expected, expected + len(batch))])
     names = {
         derived_id(seed, tenant, who, stay): (tenant, who, stay)
         for tenant in TENANTS for who in PEOPLE for stay in STAYS

@@ -28,14 +28,14 @@ class Attempts(Protocol):
     suspect_lock: asyncio.Lock
     """Shared by all consumers of the process. Held while handling a message that may have crashed the previous one."""
 
-    async def count_attempts(self, source: TopicPartition) -> int:
+    async def count_attempts(self, partition: TopicPartition) -> int:
         """The number of unfinished attempts at the stored offset."""
         ...
 
-    async def begin_attempt(self, source: TopicPartition) -> None:
+    async def begin_attempt(self, partition: TopicPartition) -> None:
         """Adds one to the count, and commits at once."""
         ...
 
-    async def end_attempt(self, source: TopicPartition) -> None:
+    async def end_attempt(self, partition: TopicPartition) -> None:
         """Sets the count to 0: the attempt finished without crashing the process, though it may have failed."""
         ...

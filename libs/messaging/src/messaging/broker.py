@@ -51,7 +51,7 @@ class Batch:
     """Consecutive messages of one partition. `next_offset`: where reading continues, after the last message and after
     what compaction or retention has deleted behind it."""
 
-    source: TopicPartition
+    partition: TopicPartition
     messages: list[Message]
     next_offset: int
 
@@ -71,7 +71,7 @@ class Reader(Protocol):
         """The partitions that this member reads now. A newly assigned partition delivers nothing until `seek`."""
         ...
 
-    async def seek(self, source: TopicPartition, offset: int) -> None:
+    async def seek(self, partition: TopicPartition, offset: int) -> None:
         """Continues the partition at the first message with this offset or a later one."""
         ...
 
@@ -80,7 +80,7 @@ class Reader(Protocol):
         messages take turns, so that a busy one does not starve the others. Raises ConnectionError."""
         ...
 
-    async def report_offset(self, source: TopicPartition, next_offset: int) -> None:
+    async def report_offset(self, partition: TopicPartition, next_offset: int) -> None:
         """Reports the group's progress to the broker. Used only to measure lag."""
         ...
 

@@ -16,7 +16,7 @@ class OffsetStep:
     """How one transaction moves a stored offset of a group: from `expected` to `next`."""
 
     group: str
-    source: TopicPartition
+    partition: TopicPartition
     expected: int
     next: int
 
@@ -24,7 +24,7 @@ class OffsetStep:
 class TransactionalHandler(Protocol):
     """Handles messages and stores the group's offsets, both in one transaction."""
 
-    async def load_next_offset(self, group: str, source: TopicPartition) -> int:
+    async def load_next_offset(self, group: str, partition: TopicPartition) -> int:
         """The stored offset, the next one to read; 0 when the group has never read the partition."""
         ...
 

@@ -156,9 +156,9 @@ class ClockDoor:
         log_context.set(LogContext(service, item.tenant))
         try:
             async with AsyncExitStack() as stack:
-                if leased.lock_key is not None:
+                if leased.serialize_by is not None:
                     # Items with the same key wait here, in the order in which they fell due, without a connection.
-                    await stack.enter_async_context(self._locks.setdefault(leased.lock_key, asyncio.Lock()))
+                    await stack.enter_async_context(self._locks.setdefault(leased.serialize_by, asyncio.Lock()))
                 stack.enter_context(self.tracing.start_due_item_span(item.kind) if self.tracing else nullcontext())
                 await self._run_item(leased)
             metrics.DUE_ITEMS.labels(service, item.kind, "handled").inc()
@@ -197,9 +197,9 @@ class ClockDoor:
         renewing = asyncio.create_task(_renew(leased))
         try:
             async with AsyncExitStack() as stack:
-                if leased.lock_key is not None:
-                    await stack.enter_async_context(self._sessions.hold_lock(leased.lock_key))
-                lease = replace(leased, lock_key=None)  # the lock is held outside of the job's transactions
+                if leased.serialize_by is not None:
+                    await stack.enter_async_context(self._sessions.hold_lock(leased.serialize_by))
+                lease = replace(leased, serialize_by=None)  # the lock is held outside of the job's transactions
                 await run_with_budget(job.run(lease, leased.item), seconds=None if job.long else MAX_HANDLING_SECONDS)
         finally:
             renewing.cancel()

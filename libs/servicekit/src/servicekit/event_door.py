@@ -53,21 +53,21 @@ class EventDoor:
         self.suspect_lock = asyncio.Lock()
         self._metrics = ReaderMetrics(sessions.service, subscription.topic)
 
-    async def load_next_offset(self, group: str, source: TopicPartition) -> int:
+    async def load_next_offset(self, group: str, partition: TopicPartition) -> int:
         """The offset of the next message that this service has not handled in the partition."""
-        return await load_next_offset(self._sessions, source.topic, source.partition)
+        return await load_next_offset(self._sessions, partition.topic, partition.partition)
 
-    async def count_attempts(self, source: TopicPartition) -> int:
+    async def count_attempts(self, partition: TopicPartition) -> int:
         """How many attempts at the partition's next batch began and did not end."""
-        return await count_attempts(self._sessions, source.topic, source.partition)
+        return await count_attempts(self._sessions, partition.topic, partition.partition)
 
-    async def begin_attempt(self, source: TopicPartition) -> None:
+    async def begin_attempt(self, partition: TopicPartition) -> None:
         """Records, in a transaction of its own, that an attempt at the partition's next batch begins."""
-        await begin_attempt(self._sessions, source.topic, source.partition)
+        await begin_attempt(self._sessions, partition.topic, partition.partition)
 
-    async def end_attempt(self, source: TopicPartition) -> None:
+    async def end_attempt(self, partition: TopicPartition) -> None:
         """Records that an attempt ended without ending the process."""
-        await end_attempt(self._sessions, source.topic, source.partition)
+        await end_attempt(self._sessions, partition.topic, partition.partition)
 
     async def apply(self, messages: Sequence[Message], steps: Sequence[OffsetStep]) -> None:
         """Handles the messages and moves the offsets, in one transaction. Raises Fenced when another reader has moved the
@@ -130,7 +130,9 @@ class EventDoor:
             session.after_commit.append(self._metrics.buried.inc)
 
     async def _move(self, session: Session, steps: Sequence[OffsetStep]) -> None:
-        moves = [OffsetUpdate(step.source.topic, step.source.partition, step.expected, step.next) for step in steps]
+        moves = [
+            OffsetUpdate(step.partition.topic, step.partition.partition, step.expected, step.next) for step in steps
+        ]
         try:
             await move_offsets(session, moves)
         except OffsetConflict as moved:

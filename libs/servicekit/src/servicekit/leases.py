@@ -68,13 +68,13 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True)
 class LeasedItem:
-    """A due item that this process has leased for `seconds`. `now`: the tenant's time when it was leased. `lock_key`: items
-    with the same key are handled one at a time."""
+    """A due item that this process has leased for `seconds`. `now`: the tenant's time when it was leased. `serialize_by`: a
+    key; items with the same one are handled one at a time."""
 
     sessions: Sessions
     item: DueItem
     now: datetime
-    lock_key: str | None
+    serialize_by: str | None
     lease: UUID
     seconds: float
 
@@ -102,8 +102,8 @@ class LeasedItem:
     @asynccontextmanager
     async def _begin(self) -> AsyncGenerator[Session]:
         async with self.sessions.begin([self.item.tenant], now=self.now) as session:
-            if self.lock_key is not None:
-                await session.lock_keys([self.lock_key])
+            if self.serialize_by is not None:
+                await session.lock_keys([self.serialize_by])
             yield session
 
     async def renew(self) -> None:

@@ -78,8 +78,8 @@ class Process:
     async def _count_lag_by_topic(self, running: RunningService) -> dict[str, int]:
         """Topic → messages that the service has not handled."""
         topics = dict.fromkeys(running.doors, 0)
-        for source, count in (await self.broker.lag(running.service.name)).items():
-            topics[source.topic] = topics.get(source.topic, 0) + count
+        for partition, count in (await self.broker.lag(running.service.name)).items():
+            topics[partition.topic] = topics.get(partition.topic, 0) + count
         return topics
 
     async def find_readiness_problems(self) -> list[str]:

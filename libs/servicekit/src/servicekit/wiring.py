@@ -30,7 +30,7 @@ from servicekit.door import (
     Head,
     SecurityHeaders,
     customize_openapi,
-    iter_unit_routes,
+    iter_transactional_routes,
     link_resource_routes,
     operation_name,
     render_http,
@@ -158,7 +158,7 @@ def create_service_app(running: RunningService) -> FastAPI:
         routers.append(section_router(running.parts.section))
     for each in routers:
         app.include_router(each)
-    link_resource_routes(iter_unit_routes(app.routes))
+    link_resource_routes(iter_transactional_routes(app.routes))
     customize_openapi(
         app, field_docs=running.parts.field_docs, security=build_security_schemes(running.context.settings.issuer)
     )

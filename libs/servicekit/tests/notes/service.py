@@ -201,7 +201,7 @@ class Mood:
 
 
 async def mark(session: Session, tenant: str, ref: str) -> None:
-    """`seen`: how many effects, of whatever tenant, this unit of work could see."""
+    """`seen`: how many effects, of whatever tenant, this session could see."""
     seen = await session.scalar("SELECT count(*) FROM effect")
     await session.execute(
         "INSERT INTO effect (tenant, ref, seen, times) VALUES (:tenant, :ref, :seen, 1) "

@@ -1,4 +1,4 @@
-"""One session per unit of work: one transaction under row-level security, with the events it emits.
+"""A session: one transaction under row-level security, with the events that it emits.
 
 Only the doors open and commit sessions. Actions use them and never commit.
 """
@@ -99,7 +99,7 @@ class Timeouts:
 
 @dataclass
 class Session:
-    """A unit of work in one transaction.
+    """One transaction of a service, with the events that it emits.
 
     `now` is the door's time: the wall clock for HTTP, the event's time for events, a simulated tenant's own clock. An action
     may handle each event at its own time, through `as_of`.
@@ -137,7 +137,7 @@ class Session:
 
     @property
     def tenant(self) -> str:
-        """The one tenant of this unit of work. Raises ValueError unless there is exactly one."""
+        """The one tenant of this session. Raises ValueError unless there is exactly one."""
         (tenant,) = self.tenants
         return tenant
 
@@ -219,13 +219,13 @@ class Session:
             constants["tenant"] = self.tenant
         return await self.rows(batch.sql, batch.parameters(constants))
 
-    async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    async def copy_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """COPY into a temporary staging table, which the caller has created (PostgreSQL refuses COPY into a table under
         row-level security). Values may be the texts that PostgreSQL parses."""
         await self._driver.copy_rows(table, columns, rows)
 
     def write_before_commit(self, work: Awaitable[None]) -> None:
-        """Starts a write elsewhere at once, such as a document that rows of this unit of work name. Commit waits for it; if
+        """Starts a write elsewhere at once, such as a document that rows of this session name. Commit waits for it; if
         it fails, the transaction rolls back. After a rollback the document stays, until the sweeper removes it."""
         self._pending_writes.append(asyncio.ensure_future(work))
 
@@ -239,25 +239,25 @@ class Session:
             work.cancel()
         await asyncio.gather(*self._pending_writes, return_exceptions=True)
 
-    def emit(self, body: EmittableEvent, *, tenant: str | None = None, cause: Attributes | None = None) -> UUID:
+    def emit(self, event: EmittableEvent, *, tenant: str | None = None, cause: Attributes | None = None) -> UUID:
         """Records an event for the outbox; the relay publishes it after the commit. `cause` defaults to the event being
         handled. Returns the event's id. Raises ValueError when this service is not the topic's writer."""
         tenant = tenant or self.tenant
-        attributes = self._create_attributes(body.type, tenant, cause or self.cause)
-        self._append_to_outbox(tenant, body.target_topic(), body.key(tenant), attributes, body.encode())
+        attributes = self._create_attributes(event.type, tenant, cause or self.cause)
+        self._queue_message(tenant, event.target_topic(), event.key(tenant), attributes, event.encode())
         return attributes.id
 
-    def emit_tombstone(self, body: VersionedState, *, tenant: str | None = None) -> None:
-        """Records a tombstone for the key of `body`, the newest state, in its compacted topic."""
+    def emit_tombstone(self, state: VersionedState, *, tenant: str | None = None) -> None:
+        """Records a tombstone for the key of `state`, the newest one, in its compacted topic."""
         tenant = tenant or self.tenant
-        attributes = replace(self._create_attributes(body.type, tenant, self.cause), version=body.state_version())
-        self._append_to_outbox(tenant, body.target_topic(), body.key(tenant), attributes, None)
+        attributes = replace(self._create_attributes(state.type, tenant, self.cause), version=state.state_version())
+        self._queue_message(tenant, state.target_topic(), state.key(tenant), attributes, None)
 
     def _create_attributes(self, kind: str, tenant: str, cause: Attributes | None) -> Attributes:
         fresh = Attributes.create(kind, source=self.service, tenant=tenant, time=self.now, cause=cause)
         return fresh if self.inject_trace_context is None else self.inject_trace_context(fresh, cause)
 
-    def _append_to_outbox(self, tenant: str, topic: str, key: str, attributes: Attributes, value: bytes | None) -> None:
+    def _queue_message(self, tenant: str, topic: str, key: str, attributes: Attributes, value: bytes | None) -> None:
         declared = TOPICS[topic]
         if declared.writer != self.service:
             raise ValueError(f"{self.service} may not write to {topic}: its one writer is {declared.writer}")
@@ -281,7 +281,7 @@ class Session:
             await self.run("SELECT pg_notify('uplift_outbox', :service)", {"service": self.service})
 
     async def cached(self, key: tuple[Any, ...], load: Callable[[], Awaitable[T]]) -> T:
-        """The result of `load`, called once per key and tenants in this unit of work: for what every event of a batch
+        """The result of `load`, called once per key and tenants in this session: for what every event of a batch
         needs, such as rules. Whoever changes such rows calls `clear_cache`."""
         cache_key = (self.tenants, *key)
         if cache_key not in self._cache:
@@ -313,13 +313,13 @@ class Session:
         at: datetime,
         body: Mapping[str, Any] | None = None,
         *,
-        lock_key: str | None = None,
+        serialize_by: str | None = None,
     ) -> None:
-        """Has the clock door call the service's handler of `kind` at `at`, holding the lock `lock_key`, if any. Scheduling
+        """Has the clock door call the service's handler of `kind` at `at`, holding the lock `serialize_by`, if any. Scheduling
         the same kind and ref again replaces the item, resets its attempts and ends its lease; an identical item is left as
         it is. `ref` is unique within tenant and kind."""
         await self.schedule_all(
-            kind, [{"tenant": self.tenant, "ref": ref, "at": at, "body": body or {}, "turn": lock_key}]
+            kind, [{"tenant": self.tenant, "ref": ref, "at": at, "body": body or {}, "turn": serialize_by}]
         )
 
     async def schedule_all(self, kind: str, items: Iterable[Mapping[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Opens the units of work of one service: transactions, and locks that outlast one."""
+"""Opens the sessions of one service: transactions, and locks that outlast one."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
@@ -17,7 +17,7 @@ _LOCK_SESSION = f"SELECT {lock_sql('cast(:name AS text)', session_level=True)}"
 
 
 class Sessions:
-    """Opens units of work of one service.
+    """Opens sessions of one service.
 
     `wake` is the event that wakes a relay in this process after a commit with events. Without it NOTIFY wakes the relays
     of other processes, which makes commits wait for one another.
@@ -64,7 +64,7 @@ class Sessions:
             callback()
 
     def with_own_pool(self) -> "Sessions":
-        """Units of work on a pool of their own: for writes while another unit of work is open. On one pool, many such pairs
+        """Sessions on a pool of their own: for writes while another session is open. On one pool, many such pairs
         would wait for each other's connections."""
         schema = schema_name(self.service)
         return Sessions(

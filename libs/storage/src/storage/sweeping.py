@@ -54,7 +54,7 @@ def create_document_store(sessions: Sessions, mongodb_url: str | None) -> Docume
 
 class SweptDocumentStore:
     """A `DocumentStore` that schedules the sweep of a collection before its first write. `sessions` have a pool of their
-    own, because documents are written while units of work are open."""
+    own, because documents are written while sessions are open."""
 
     def __init__(self, store: DocumentStore, sessions: Sessions) -> None:
         self._store = store

@@ -182,13 +182,13 @@ class BrokerConformance:
             while not reader.assignment():
                 await reader.fetch(max_messages=10, wait_seconds=1)
             assert await reader.fetch(max_messages=10, wait_seconds=0.3) == []
-            source = TopicPartition(topic, 0)
+            partition = TopicPartition(topic, 0)
             for offset in (4, 8, 2):
-                await reader.seek(source, offset)
+                await reader.seek(partition, offset)
                 (batch,) = await reader.fetch(max_messages=3, wait_seconds=5)
                 last = min(offset + 3, 10)
                 assert [message.offset for message in batch.messages] == list(range(offset, last))
-                assert (batch.source, batch.next_offset) == (source, last)
+                assert (batch.partition, batch.next_offset) == (partition, last)
 
     async def test_lag(self) -> None:
         """`lag` is the number of messages after the reported offset, by partition; an unknown group has none."""
@@ -292,8 +292,8 @@ class BrokerConformance:
             async with broker.join(GROUP, [topic]) as reader:
                 while not reader.assignment():
                     await reader.fetch(max_messages=1, wait_seconds=1)
-                source = TopicPartition(topic, 0)
-                await reader.seek(source, 0)
+                partition = TopicPartition(topic, 0)
+                await reader.seek(partition, 0)
                 (batch,) = await reader.fetch(max_messages=10, wait_seconds=5)
             found = [(message.offset, message.key) for message in batch.messages]
             assert [each for each in found if each[1] in "abc"] == [(1, "b"), (3, "c")]
@@ -331,7 +331,7 @@ class BrokerConformance:
         """True as soon as the broker reports this lag of `GROUP`, in messages. Raises AssertionError after 10 s."""
         found: dict[TopicPartition, int] = {}
         for _ in range(100):
-            found = {source: lag for source, lag in (await broker.lag(GROUP)).items() if source.topic == topic}
+            found = {partition: lag for partition, lag in (await broker.lag(GROUP)).items() if partition.topic == topic}
             if found == expected:
                 return True
             await asyncio.sleep(0.1)
@@ -354,8 +354,8 @@ async def read_messages(
     async with asyncio.timeout(seconds):
         while len(messages) < count:
             assigned = reader.assignment()
-            for source in assigned - known:
-                await reader.seek(source, start or 0)
+            for partition in assigned - known:
+                await reader.seek(partition, start or 0)
             known = assigned
             try:
                 batches = await reader.fetch(max_messages=max_messages, wait_seconds=1)

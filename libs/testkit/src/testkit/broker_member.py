@@ -32,10 +32,10 @@ class PostgresHandler:
         self.wait = wait
         self._say = say
 
-    async def load_next_offset(self, group: str, source: TopicPartition) -> int:
+    async def load_next_offset(self, group: str, partition: TopicPartition) -> int:
         """The next offset to read; 0 at first."""
         async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
-            place = (source.topic, source.partition)
+            place = (partition.topic, partition.partition)
             await connection.execute("INSERT INTO place VALUES (%s, %s) ON CONFLICT DO NOTHING", place)
             row = await (
                 await connection.execute("SELECT next FROM place WHERE topic = %s AND partition = %s", place)
@@ -48,10 +48,10 @@ class PostgresHandler:
         self._print_state("handling")
         async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
             await asyncio.sleep(self.wait)
-            for step in sorted(steps, key=lambda step: step.source.partition):
+            for step in sorted(steps, key=lambda step: step.partition.partition):
                 moved = await connection.execute(
                     "UPDATE place SET next = %s WHERE topic = %s AND partition = %s AND next = %s",
-                    (step.next, step.source.topic, step.source.partition, step.expected),
+                    (step.next, step.partition.topic, step.partition.partition, step.expected),
                 )
                 if moved.rowcount != 1:
                     self._print_state("fenced")

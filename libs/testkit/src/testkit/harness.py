@@ -85,9 +85,9 @@ class Harness:
             door = self.running.doors.get(name)
             if door is None:
                 raise AssertionError(f"{self.running.service.name} does not read {name}")
-            source = TopicPartition(name, 0)
-            expected = await door.load_next_offset("test", source)
-            await door.apply(messages, [OffsetStep("test", source, expected, messages[-1].offset + 1)])
+            partition = TopicPartition(name, 0)
+            expected = await door.load_next_offset("test", partition)
+            await door.apply(messages, [OffsetStep("test", partition, expected, messages[-1].offset + 1)])
             if twice:
                 tenants = {message.headers["ce_tenant"] for message in messages}
                 async with self.context.sessions.begin(tenants, now=at or self.now) as session:

@@ -30,7 +30,7 @@ class PacingConformance(BrokerConformance):
                     for batch in await reader.fetch(max_messages=100, wait_seconds=0.05):
                         await asyncio.sleep(0.1)  # sleep: a reader that handles about a thousand messages a second
                         handled += len(batch.messages)
-                        await reader.report_offset(batch.source, batch.next_offset)
+                        await reader.report_offset(batch.partition, batch.next_offset)
                     found = await broker.load_progress(topic, [GROUP])
                     most = max([most, *(each.waiting for each in found.values())])
             assert most < 1000, "a backlog waits where others can pass it"
@@ -54,11 +54,11 @@ class PacingConformance(BrokerConformance):
                         window.record_published(count)
                     for batch in await moving.fetch(max_messages=500, wait_seconds=0.05):
                         handled += len(batch.messages)
-                        await moving.report_offset(batch.source, batch.next_offset)
+                        await moving.report_offset(batch.partition, batch.next_offset)
             async with asyncio.timeout(20):  # a broker may report progress a moment later
                 while True:
                     found = await broker.load_progress(topic, ["still", "moving"])
                     if found["moving"].waiting <= found["still"].waiting - 1000:
                         break
                     for batch in await moving.fetch(max_messages=500, wait_seconds=0.05):
-                        await moving.report_offset(batch.source, batch.next_offset)
+                        await moving.report_offset(batch.partition, batch.next_offset)

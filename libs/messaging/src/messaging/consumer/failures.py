@@ -17,20 +17,22 @@ class FailureLimits:
     """When a consumer stops instead of burying a whole topic.
 
     It stops when at least `min_failures` of the remembered messages, and more than the share `ratio` of them (0 to 1),
-    were buried. Per tenant the last `of_tenant` messages are remembered. That must be fewer than `min_failures`, so that
-    one tenant's bad messages never stop the consumer: it takes failures of several tenants to show that the consumer
-    itself is broken. Otherwise raises ValueError. Of messages without a tenant the last `window` are remembered, and at most `window` tenants.
+    were buried. Of a tenant the last `remembered_per_tenant` messages are remembered. That must be fewer than
+    `min_failures`, so that one tenant's bad messages never stop the consumer: it takes failures of several tenants to show
+    that the consumer itself is broken. Otherwise raises ValueError. Of messages without a tenant the last
+    `remembered_messages` are remembered, and of tenants at most as many.
     """
 
-    window: int = 100
+    remembered_messages: int = 100
     ratio: float = 0.5
     min_failures: int = 20
-    of_tenant: int = 10
+    remembered_per_tenant: int = 10
 
     def __post_init__(self) -> None:
-        if self.of_tenant >= self.min_failures:
+        if self.remembered_per_tenant >= self.min_failures:
             raise ValueError(
-                f"one tenant could stop the consumer: of_tenant {self.of_tenant} is not below min_failures {self.min_failures}"
+                f"one tenant could stop the consumer: remembered_per_tenant is {self.remembered_per_tenant}, which is not"
+                f" below min_failures, {self.min_failures}"
             )
 
 
@@ -46,7 +48,7 @@ class FailureHistory:
         """Adds `count` messages with the same outcome."""
         self._outcomes[tenant] = self._with(tenant, buried=buried, count=count)
         self._outcomes.move_to_end(tenant)
-        if len(self._outcomes) > self.limits.window:
+        if len(self._outcomes) > self.limits.remembered_messages:
             self._outcomes.popitem(last=False)
 
     def check_limits(self, message: Message, error: Exception) -> None:
@@ -62,7 +64,7 @@ class FailureHistory:
             ) from error
 
     def _with(self, tenant: str, *, buried: bool, count: int = 1) -> deque[bool]:
-        size = self.limits.of_tenant if tenant else self.limits.window
+        size = self.limits.remembered_per_tenant if tenant else self.limits.remembered_messages
         return deque([*self._outcomes.get(tenant, ()), *[buried] * min(count, size)], maxlen=size)
 
 

@@ -91,14 +91,14 @@ class _Consumer:
     offsets: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
     retry_at: dict[TopicPartition, float] = field(default_factory=dict[TopicPartition, float])
     backoffs: dict[TopicPartition, Backoff] = field(default_factory=dict[TopicPartition, Backoff])
-    proven_partitions: set[TopicPartition] = field(default_factory=set[TopicPartition])
+    attempted_partitions: set[TopicPartition] = field(default_factory=set[TopicPartition])
     """Partitions in which this process has finished at least one attempt, so that their first message does not crash it."""
-    batch_size: int = 0
+    fetch_size: int = 0
     """The most messages to fetch at once. Adapted so that a poll takes about `TARGET_POLL_SECONDS`, which is how long
     messages wait that arrive meanwhile."""
 
     async def run(self) -> None:
-        self.batch_size = self.max_messages
+        self.fetch_size = self.max_messages
         backoff = Backoff()
         while not self.stopping.is_set():
             self.status.last_poll_at = datetime.now(UTC)
@@ -118,66 +118,68 @@ class _Consumer:
 
     async def _poll_once(self, reader: Reader) -> None:
         self.status.last_poll_at = datetime.now(UTC)
-        await self._seek_assigned(reader)
+        await self._sync_assignment(reader)
         batches = await self._fetch(reader)
         began = _monotonic()
         self._update_lag(batches)
-        seeked = [batch for batch in batches if batch.source in self.offsets]
-        if seeked:
+        ready = [batch for batch in batches if batch.partition in self.offsets]
+        if ready:
             count = sum(len(batch.messages) for batch in batches)
-            full = count >= self.batch_size
-            await self._handle(reader, seeked)
-            self._adapt_batch_size(count, _monotonic() - began)
+            full = count >= self.fetch_size
+            await self._handle_poll(reader, ready)
+            self._adapt_fetch_size(count, _monotonic() - began)
             if not full:
                 # The first message is handled at once, those that follow soon together: a poll costs more than a message.
                 await wait_for_any(began + MIN_POLL_SECONDS - _monotonic(), self.stopping)
-        if batches and not seeked:
+        if batches and not ready:
             # Only partitions in back-off have messages. These are dropped here, and read again from the stored offset once
             # the retry is due.
             await wait_for_any(STALLED_WAIT_SECONDS, self.stopping)
 
-    def _adapt_batch_size(self, count: int, seconds: float) -> None:
+    def _adapt_fetch_size(self, count: int, seconds: float) -> None:
         """Sets the next batch's size by the speed of this one, to at most twice the current size."""
         fitting = int(count * TARGET_POLL_SECONDS / max(seconds, 0.001))
-        if seconds > TARGET_POLL_SECONDS or count >= self.batch_size:
-            self.batch_size = max(
-                min(fitting, 2 * self.batch_size, self.max_messages), self.max_messages // MIN_BATCH_DIVISOR, 1
+        if seconds > TARGET_POLL_SECONDS or count >= self.fetch_size:
+            self.fetch_size = max(
+                min(fitting, 2 * self.fetch_size, self.max_messages), self.max_messages // MIN_BATCH_DIVISOR, 1
             )
 
     # Assignment and offsets
 
-    async def _seek_assigned(self, reader: Reader) -> None:
+    async def _sync_assignment(self, reader: Reader) -> None:
         assigned = reader.assignment()
         self._drop_unassigned(assigned)
         now = _monotonic()
-        for source in assigned:
-            if source not in self.offsets and self.retry_at.get(source, now) <= now:
+        for partition in assigned:
+            if partition not in self.offsets and self.retry_at.get(partition, now) <= now:
                 try:
-                    offset = await self.handler.load_next_offset(self.group, source)
+                    offset = await self.handler.load_next_offset(self.group, partition)
                 except Exception as error:
-                    self._back_off([source], error)
+                    self._back_off([partition], error)
                     continue
-                await reader.seek(source, offset)
-                self.offsets[source] = offset
-                self.retry_at.pop(source, None)
+                await reader.seek(partition, offset)
+                self.offsets[partition] = offset
+                self.retry_at.pop(partition, None)
 
     def _drop_unassigned(self, assigned: set[TopicPartition]) -> None:
         for known in (self.offsets, self.retry_at, self.backoffs, self.status.oldest_unhandled_at):
-            for source in known.keys() - assigned:
-                del known[source]
+            for partition in known.keys() - assigned:
+                del known[partition]
         self.status.assigned = frozenset(assigned)
 
-    def _back_off(self, sources: Sequence[TopicPartition], error: Exception) -> None:
+    def _back_off(self, partitions: Sequence[TopicPartition], error: Exception) -> None:
         """Forgets the partitions' offsets, so that they are loaded again when the retry is due. If the connection broke
         during the commit, only the stored offset shows whether the batch took effect."""
         self._log_retry(error)
-        for source in sources:
-            self.offsets.pop(source, None)
-            self.retry_at[source] = _monotonic() + self.backoffs.setdefault(source, Backoff()).next_delay_seconds()
+        for partition in partitions:
+            self.offsets.pop(partition, None)
+            self.retry_at[partition] = (
+                _monotonic() + self.backoffs.setdefault(partition, Backoff()).next_delay_seconds()
+            )
 
     async def _fetch(self, reader: Reader) -> list[Batch]:
         wait = min([FETCH_WAIT_SECONDS, *(max(due - _monotonic(), 0.01) for due in self.retry_at.values())])
-        fetching = asyncio.ensure_future(reader.fetch(max_messages=self.batch_size, wait_seconds=wait))
+        fetching = asyncio.ensure_future(reader.fetch(max_messages=self.fetch_size, wait_seconds=wait))
         stopping = asyncio.ensure_future(self.stopping.wait())
         try:
             await asyncio.wait((fetching, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -189,16 +191,16 @@ class _Consumer:
 
     # Handling
 
-    async def _handle(self, reader: Reader, batches: Sequence[Batch]) -> None:  # noqa: C901 - a decision for each kind of partition: first, together, alone
+    async def _handle_poll(self, reader: Reader, batches: Sequence[Batch]) -> None:  # noqa: C901 - a decision for each kind of partition: first, together, alone
         """Handles all partitions in one transaction, which is much cheaper than one each. After a failure, a partition has
         its own transaction until it succeeds, so that its errors do not delay the others."""
         if self.attempts is not None:
-            for batch in [batch for batch in batches if batch.source not in self.proven_partitions]:
+            for batch in [batch for batch in batches if batch.partition not in self.attempted_partitions]:
                 if not self.stopping.is_set():
-                    await self._handle_first(reader, batch, self.attempts)
+                    await self._handle_first_batch(reader, batch, self.attempts)
                 batches = [each for each in batches if each is not batch]
-        together = [batch for batch in batches if batch.source not in self.backoffs]
-        alone = [batch for batch in batches if batch.source in self.backoffs]
+        together = [batch for batch in batches if batch.partition not in self.backoffs]
+        alone = [batch for batch in batches if batch.partition in self.backoffs]
         if len(together) > 1:
             try:
                 await self._apply(together)
@@ -206,7 +208,7 @@ class _Consumer:
                 raise
             except Exception as error:
                 if is_transient(error):
-                    self._back_off([batch.source for batch in together], error)
+                    self._back_off([batch.partition for batch in together], error)
                 else:
                     log.info("%s: handling %d partitions of %s one by one", self.group, len(together), self.topic)
                     alone += together
@@ -216,49 +218,49 @@ class _Consumer:
             alone += together
         for batch in alone:
             if not self.stopping.is_set():
-                await self._handle_one(reader, batch)
+                await self._handle_partition(reader, batch)
 
-    async def _handle_first(self, reader: Reader, batch: Batch, attempts: Attempts) -> None:
+    async def _handle_first_batch(self, reader: Reader, batch: Batch, attempts: Attempts) -> None:
         """Handles the first batch of a partition since this process started. Its first message may have crashed the previous
         process; if there are unfinished attempts, the messages are handled one by one."""
-        at = self.offsets[batch.source]
+        at = self.offsets[batch.partition]
         try:
-            if suspect := await attempts.count_attempts(batch.source) > 0:
-                log.warning("%s: an earlier attempt at offset %s of %s did not end", self.group, at, batch.source)
+            if suspect := await attempts.count_attempts(batch.partition) > 0:
+                log.warning("%s: an earlier attempt at offset %s of %s did not end", self.group, at, batch.partition)
             else:
-                await attempts.begin_attempt(batch.source)
+                await attempts.begin_attempt(batch.partition)
         except Exception as error:
-            return self._back_off([batch.source], error)
+            return self._back_off([batch.partition], error)
         if suspect:
             async with attempts.suspect_lock:
-                await self._handle_one(reader, batch, counting=attempts)
+                await self._handle_partition(reader, batch, counting=attempts)
         else:
-            await self._handle_one(reader, batch)
-        if self.offsets.get(batch.source, at) == at:
+            await self._handle_partition(reader, batch)
+        if self.offsets.get(batch.partition, at) == at:
             # If the database cannot be reached, the count stays. The next start then handles the messages one by one; after
             # MAX_ATTEMPTS such starts at this offset, the first message becomes a dead letter.
             with suppress(Exception):
-                await attempts.end_attempt(batch.source)
-        self.proven_partitions.add(batch.source)
+                await attempts.end_attempt(batch.partition)
+        self.attempted_partitions.add(batch.partition)
         return None
 
-    async def _handle_one(self, reader: Reader, batch: Batch, *, counting: Attempts | None = None) -> None:
+    async def _handle_partition(self, reader: Reader, batch: Batch, *, counting: Attempts | None = None) -> None:
         try:
-            await (self._apply_or_bury(batch) if counting is None else self._handle_each(batch, counting))
+            await (self._apply_or_bury(batch) if counting is None else self._handle_singly(batch, counting))
         except ConsumerFailed:
             raise
         except Fenced:
-            log.info("%s: another member moved the offset of %s", self.group, batch.source)
-            del self.offsets[batch.source]
+            log.info("%s: another member moved the offset of %s", self.group, batch.partition)
+            del self.offsets[batch.partition]
         except Exception as error:
-            self._back_off([batch.source], error)
+            self._back_off([batch.partition], error)
         else:
             await self._report_handled(reader, [batch])
 
     async def _report_handled(self, reader: Reader, batches: Sequence[Batch]) -> None:
         for batch in batches:
-            self.backoffs.pop(batch.source, None)
-            await reader.report_offset(batch.source, batch.next_offset)
+            self.backoffs.pop(batch.partition, None)
+            await reader.report_offset(batch.partition, batch.next_offset)
 
     async def _apply_or_bury(self, batch: Batch) -> None:
         try:
@@ -266,31 +268,34 @@ class _Consumer:
         except Exception as error:
             if not is_permanent(error):
                 raise
-            log.warning("%s: a batch of %s failed, trying message by message", self.group, batch.source, exc_info=True)
-        await self._handle_each(batch)
+            log.warning(
+                "%s: a batch of %s failed, trying message by message", self.group, batch.partition, exc_info=True
+            )
+        await self._handle_singly(batch)
 
-    async def _handle_each(self, batch: Batch, counting: Attempts | None = None) -> None:
+    async def _handle_singly(self, batch: Batch, counting: Attempts | None = None) -> None:
         for message, following in zip(batch.messages, [*batch.messages[1:], None], strict=True):
             next_offset = following.offset if following else batch.next_offset
             try:
                 if counting is not None:
-                    await self._count_attempt(batch.source, counting)
-                await self._apply([Batch(batch.source, [message], next_offset)])
+                    await self._begin_attempt_or_raise(batch.partition, counting)
+                await self._apply([Batch(batch.partition, [message], next_offset)])
             except Exception as error:
                 if not is_permanent(error):
                     raise
                 await self._bury(message, error, next_offset)
 
-    async def _count_attempt(self, source: TopicPartition, attempts: Attempts) -> None:
-        begun = await attempts.count_attempts(source)
+    async def _begin_attempt_or_raise(self, partition: TopicPartition, attempts: Attempts) -> None:
+        begun = await attempts.count_attempts(partition)
         if begun >= MAX_ATTEMPTS:
             raise ProcessCrashed(f"begun {begun} times after a start, and the process was gone before it ended")
-        await attempts.begin_attempt(source)
+        await attempts.begin_attempt(partition)
 
     async def _apply(self, batches: Sequence[Batch]) -> None:
         messages = [message for batch in batches for message in batch.messages]
         steps = [
-            OffsetStep(self.group, batch.source, self.offsets[batch.source], batch.next_offset) for batch in batches
+            OffsetStep(self.group, batch.partition, self.offsets[batch.partition], batch.next_offset)
+            for batch in batches
         ]
         await self.handler.apply(messages, steps)
         for tenant, count in Counter(map(tenant_of, messages)).items():
@@ -307,12 +312,12 @@ class _Consumer:
                 raise
 
     async def _bury(self, message: Message, error: Exception, next_offset: int) -> None:
-        source = TopicPartition(message.topic, message.partition)
+        partition = TopicPartition(message.topic, message.partition)
         if not getattr(error, "caused_by_content", False):
             self.failures.check_limits(message, error)
-        step = OffsetStep(self.group, source, self.offsets[source], next_offset)
+        step = OffsetStep(self.group, partition, self.offsets[partition], next_offset)
         await self.handler.bury(message, error, step)
-        log.error("%s: buried offset %s of %s", self.group, message.offset, source, exc_info=error)
+        log.error("%s: buried offset %s of %s", self.group, message.offset, partition, exc_info=error)
         self.failures.record(tenant_of(message), buried=True)
         self.status.buried += 1
         self._advance(step, message.at)
@@ -320,18 +325,18 @@ class _Consumer:
     # Status
 
     def _advance(self, step: OffsetStep, at: datetime | None) -> None:
-        self.offsets[step.source] = step.next
+        self.offsets[step.partition] = step.next
         if at:
-            self.status.oldest_unhandled_at[step.source] = at
+            self.status.oldest_unhandled_at[step.partition] = at
 
     def _update_lag(self, batches: Sequence[Batch]) -> None:
         behind = self.status.oldest_unhandled_at
         for batch in batches:
             if batch.messages:
-                behind.setdefault(batch.source, batch.messages[0].at)
-        if sum(len(batch.messages) for batch in batches) < self.batch_size:
-            for source in behind.keys() - self.retry_at.keys() - {batch.source for batch in batches}:
-                del behind[source]
+                behind.setdefault(batch.partition, batch.messages[0].at)
+        if sum(len(batch.messages) for batch in batches) < self.fetch_size:
+            for partition in behind.keys() - self.retry_at.keys() - {batch.partition for batch in batches}:
+                del behind[partition]
 
     def _log_retry(self, error: Exception) -> None:
         self.status.last_transient_error = describe_error(error)

@@ -103,13 +103,15 @@ class KafkaBroker:
         groups = [name for name, *_ in await admin.list_consumer_groups() if name.startswith(f"{group}:")]
         committed: dict[Any, int] = {}
         for found in await asyncio.gather(*(admin.list_consumer_group_offsets(each) for each in groups)):
-            committed |= {source: each.offset for source, each in found.items()}
-        sources = await _list_topic_partitions(consumer, {source.topic for source in committed})
-        ends: dict[Any, int] = await consumer.end_offsets(sources)
-        begins: dict[Any, int] = await consumer.beginning_offsets(sources)
+            committed |= {partition: each.offset for partition, each in found.items()}
+        partitions = await _list_topic_partitions(consumer, {partition.topic for partition in committed})
+        ends: dict[Any, int] = await consumer.end_offsets(partitions)
+        begins: dict[Any, int] = await consumer.beginning_offsets(partitions)
         return {
-            TopicPartition(source.topic, source.partition): max(end - max(committed.get(source, 0), begins[source]), 0)
-            for source, end in ends.items()
+            TopicPartition(partition.topic, partition.partition): max(
+                end - max(committed.get(partition, 0), begins[partition]), 0
+            )
+            for partition, end in ends.items()
         }
 
     async def load_progress(self, topic: str, groups: Sequence[str]) -> dict[str, GroupProgress]:
@@ -120,20 +122,22 @@ class KafkaBroker:
                     admin, consumer = await self._ensure_lag_clients()
                     names = [f"{group}:{topic}" for group in groups]
                     found = await asyncio.gather(*(admin.list_consumer_group_offsets(name) for name in names))
-                    sources = await _list_topic_partitions(consumer, {topic})
-                    ends: dict[Any, int] = await consumer.end_offsets(sources)
-                    begins: dict[Any, int] = await consumer.beginning_offsets(sources)
+                    partitions = await _list_topic_partitions(consumer, {topic})
+                    ends: dict[Any, int] = await consumer.end_offsets(partitions)
+                    begins: dict[Any, int] = await consumer.beginning_offsets(partitions)
             except BaseException:
                 await self._close_lag_clients()
                 raise
         progress: dict[str, GroupProgress] = {}
         for group, committed in zip(groups, found, strict=True):
             positions = {
-                source: max(each.offset, begins[source]) for source, each in committed.items() if source in begins
+                partition: max(each.offset, begins[partition])
+                for partition, each in committed.items()
+                if partition in begins
             }
             if positions:
-                handled = {source: positions.get(source, begin) for source, begin in begins.items()}
-                waiting = sum(max(ends[source] - handled[source], 0) for source in ends)
+                handled = {partition: positions.get(partition, begin) for partition, begin in begins.items()}
+                waiting = sum(max(ends[partition] - handled[partition], 0) for partition in ends)
                 progress[group] = GroupProgress(sum(handled.values()), waiting)
         return progress
 
@@ -156,21 +160,21 @@ class KafkaBroker:
     async def read_to_end(self, topic: str, *, from_offset: int = 0) -> AsyncIterator[Message]:
         """Yields the messages of a topic, partition by partition, up to its end at the time of the call."""
         async with self._open_groupless_consumer() as consumer:
-            sources = await _list_topic_partitions(consumer, {topic})
-            ends: dict[Any, int] = await consumer.end_offsets(sources)
-            begins: dict[Any, int] = await consumer.beginning_offsets(sources)
-            for source in sources:
-                start = max(begins[source], from_offset)
-                if start >= ends[source]:
+            partitions = await _list_topic_partitions(consumer, {topic})
+            ends: dict[Any, int] = await consumer.end_offsets(partitions)
+            begins: dict[Any, int] = await consumer.beginning_offsets(partitions)
+            for partition in partitions:
+                start = max(begins[partition], from_offset)
+                if start >= ends[partition]:
                     continue
-                consumer.assign([source])
-                consumer.seek(source, start)
-                while await consumer.position(source) < ends[source]:
-                    found = await consumer.getmany(source, timeout_ms=int(REQUEST_SECONDS * 1000), max_records=PAGE)
-                    if not found and await consumer.position(source) < ends[source]:
-                        raise ConnectionError(f"Kafka does not give the rest of {topic}/{source.partition}.")
-                    for record in found.get(source, []):
-                        if record.offset < ends[source]:
+                consumer.assign([partition])
+                consumer.seek(partition, start)
+                while await consumer.position(partition) < ends[partition]:
+                    found = await consumer.getmany(partition, timeout_ms=int(REQUEST_SECONDS * 1000), max_records=PAGE)
+                    if not found and await consumer.position(partition) < ends[partition]:
+                        raise ConnectionError(f"Kafka does not give the rest of {topic}/{partition.partition}.")
+                    for record in found.get(partition, []):
+                        if record.offset < ends[partition]:
                             yield to_message(record)
 
     def _partition_counts(self, topics: Sequence[Topic]) -> dict[str, int]:

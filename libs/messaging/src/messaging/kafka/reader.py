@@ -88,12 +88,12 @@ class KafkaReader:
             del self._positions[revoked]
         return set(self._assigned)
 
-    async def seek(self, source: TopicPartition, offset: int) -> None:
+    async def seek(self, partition: TopicPartition, offset: int) -> None:
         """Continues the partition at this offset from the next `fetch` on. Also works during a rebalance: the caller may
         have asked for the assignment before it and loaded the offset during it."""
-        self._positions[source] = offset
-        self._pending_seeks.add(source)
-        await self.report_offset(source, offset)  # so that the group's lag is known before it has read anything
+        self._positions[partition] = offset
+        self._pending_seeks.add(partition)
+        await self.report_offset(partition, offset)  # so that the group's lag is known before it has read anything
 
     async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
         """At most one batch per partition, oldest first; empty after `wait_seconds` without messages. Raises
@@ -125,40 +125,38 @@ class KafkaReader:
     def _apply_pending_seeks(self) -> None:
         """Applies all seeks before the client fetches: it would fetch a partition that is resumed later only after the next
         response."""
-        for source in self._pending_seeks & self._assigned & self._positions.keys():
-            self._consumer.seek(_to_kafka_partition(source), self._positions[source])
-            self._consumer.resume(_to_kafka_partition(source))
+        for partition in self._pending_seeks & self._assigned & self._positions.keys():
+            self._consumer.seek(_to_kafka_partition(partition), self._positions[partition])
+            self._consumer.resume(_to_kafka_partition(partition))
         self._pending_seeks.clear()
 
     async def _append_batches(
-        self, batches: list[Batch], sources: Sequence[TopicPartition], max_messages: int, wait_seconds: float = 0
+        self, batches: list[Batch], partitions: Sequence[TopicPartition], max_messages: int, wait_seconds: float = 0
     ) -> None:
-        """Adds the fetched messages of these partitions, one after the other; without `sources`, those of the partition that
+        """Adds the fetched messages of these partitions, one after the other; without `partitions`, those of the partition that
         has messages first."""
-        for partitions in [[_to_kafka_partition(source)] for source in sources] or [[]]:
-            found = await self._consumer.getmany(
-                *partitions, timeout_ms=int(wait_seconds * 1000), max_records=max_messages
-            )
-            for partition, records in found.items():
-                source = TopicPartition(partition.topic, partition.partition)
-                if source not in self._positions:
+        for wanted in [[_to_kafka_partition(partition)] for partition in partitions] or [[]]:
+            found = await self._consumer.getmany(*wanted, timeout_ms=int(wait_seconds * 1000), max_records=max_messages)
+            for kafka_partition, records in found.items():
+                partition = TopicPartition(kafka_partition.topic, kafka_partition.partition)
+                if partition not in self._positions:
                     continue
-                next_offset = await self._consumer.position(partition)
-                del self._positions[source]  # to the end of the queue
-                self._positions[source] = next_offset
-                batches.append(Batch(source, [to_message(record) for record in records], next_offset))
+                next_offset = await self._consumer.position(kafka_partition)
+                del self._positions[partition]  # to the end of the queue
+                self._positions[partition] = next_offset
+                batches.append(Batch(partition, [to_message(record) for record in records], next_offset))
                 max_messages -= len(records)
             if max_messages <= 0:
                 return
 
-    def on_partitions_assigned(self, sources: Iterable[TopicPartition]) -> None:
+    def on_partitions_assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """Called by the client after a rebalance; must not block."""
-        self._assigned = set(sources)
-        for source in self._assigned:
-            if source in self._positions:
-                self._consumer.seek(_to_kafka_partition(source), self._positions[source])
+        self._assigned = set(partitions)
+        for partition in self._assigned:
+            if partition in self._positions:
+                self._consumer.seek(_to_kafka_partition(partition), self._positions[partition])
             else:
-                self._consumer.pause(_to_kafka_partition(source))
+                self._consumer.pause(_to_kafka_partition(partition))
 
     def on_partitions_revoked(self) -> None:
         """Called by the client when a rebalance begins."""
@@ -166,9 +164,9 @@ class KafkaReader:
 
     # Commits, which are used to measure lag and for flow control
 
-    async def report_offset(self, source: TopicPartition, next_offset: int) -> None:
+    async def report_offset(self, partition: TopicPartition, next_offset: int) -> None:
         """Records the group's progress, which `run_commit_loop` commits."""
-        self._uncommitted[source] = next_offset
+        self._uncommitted[partition] = next_offset
         self._commit_due.set()
 
     async def run_commit_loop(self) -> None:
@@ -181,18 +179,20 @@ class KafkaReader:
 
     async def commit(self) -> None:
         """Commits the reported offsets of assigned partitions. A failure is logged; the next commit includes them."""
-        offsets = {source: offset for source, offset in self._uncommitted.items() if source in self._assigned}
+        offsets = {partition: offset for partition, offset in self._uncommitted.items() if partition in self._assigned}
         if not offsets:
             return
         try:
             async with asyncio.timeout(HEARTBEAT_SECONDS):
-                await self._consumer.commit({_to_kafka_partition(source): offset for source, offset in offsets.items()})
+                await self._consumer.commit(
+                    {_to_kafka_partition(partition): offset for partition, offset in offsets.items()}
+                )
         except (KafkaError, TimeoutError, OSError) as error:
             log.info("offsets could not be committed, so lag is measured late: %r", error)
             self._commit_due.set()
         else:
             self._uncommitted = {
-                source: offset for source, offset in self._uncommitted.items() if offsets.get(source) != offset
+                partition: offset for partition, offset in self._uncommitted.items() if offsets.get(partition) != offset
             }
 
 
@@ -209,8 +209,8 @@ class _Listener(aiokafka.ConsumerRebalanceListener):
         self._reader.on_partitions_assigned(TopicPartition(each.topic, each.partition) for each in assigned)
 
 
-def _to_kafka_partition(source: TopicPartition) -> Any:
-    return aiokafka.TopicPartition(source.topic, source.partition)
+def _to_kafka_partition(partition: TopicPartition) -> Any:
+    return aiokafka.TopicPartition(partition.topic, partition.partition)
 
 
 def to_message(record: Any) -> Message:

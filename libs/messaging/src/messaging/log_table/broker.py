@@ -126,12 +126,12 @@ class LogTableBroker:
             return
         counts = Counter((message.topic, message.partition) for message in messages)
         # Rows are locked in this order, so that two publishers cannot deadlock.
-        sources = sorted(counts)
+        targets = sorted(counts)
         async with self._connection() as connection, connection.transaction(), connection.cursor() as cursor:
-            await cursor.executemany(RESERVE_OFFSETS, [(counts[source], *source) for source in sources], returning=True)
+            await cursor.executemany(RESERVE_OFFSETS, [(counts[target], *target) for target in targets], returning=True)
             reserved: dict[tuple[str, int], tuple[Iterator[int], datetime]] = {}
             notes: list[str] = []
-            for topic, partition in sources:
+            for topic, partition in targets:
                 row = await cursor.fetchone()
                 if row is None:
                     raise ValueError(f"Topic {topic} has no partition {partition}.")

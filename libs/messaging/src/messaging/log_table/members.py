@@ -86,7 +86,9 @@ class Members:
             committed = dict(self._committed)
             if not committed:
                 return
-            rows = sorted((group, source.topic, source.partition, next) for (group, source), next in committed.items())
+            rows = sorted(
+                (group, partition.topic, partition.partition, next) for (group, partition), next in committed.items()
+            )
             async with connection.transaction(), connection.cursor() as cursor:
                 await cursor.execute("SET LOCAL synchronous_commit = off")  # used only to measure lag
                 await cursor.executemany(STORE_COMMITTED, rows)
@@ -154,8 +156,8 @@ class Members:
         try:
             while True:
                 self._rebalance_due.clear()
-                for source, next_offset in await locks.load_heads():
-                    self._advance(source, next_offset)
+                for partition, next_offset in await locks.load_heads():
+                    self._advance(partition, next_offset)
                 await locks.rebalance(tuple(self._readers), tuple(self._heads))
                 await self.store_committed(connection)
                 backoff.reset()
@@ -163,11 +165,11 @@ class Members:
         finally:
             locks.drop_all_locks()
 
-    def _advance(self, source: TopicPartition, next_offset: int) -> None:
-        if next_offset > self._heads.get(source, -1):
-            self._heads[source] = next_offset
+    def _advance(self, partition: TopicPartition, next_offset: int) -> None:
+        if next_offset > self._heads.get(partition, -1):
+            self._heads[partition] = next_offset
             for reader in self._readers:
-                reader.wake(source)
+                reader.wake(partition)
 
 
 class _PartitionLocks:
@@ -183,15 +185,15 @@ class _PartitionLocks:
         rows = await self._rows("SELECT topic, partition, next FROM broker.heads ORDER BY topic, partition")
         return [(TopicPartition(topic, partition), next_offset) for topic, partition, next_offset in rows]
 
-    async def rebalance(self, readers: Sequence[LogTableReader], sources: Iterable[TopicPartition]) -> None:
+    async def rebalance(self, readers: Sequence[LogTableReader], partitions: Iterable[TopicPartition]) -> None:
         """Moves every reader towards its fair share of the partitions, as far as other members have released theirs."""
         departed = self._members.keys() - set(readers)
         changed = await self._unregister(departed) | await self._register(readers)
-        target = await self._fair_share(sources)
+        target = await self._fair_share(partitions)
         excess = [lock for lock, owner in self._held.items() if target.get(lock) != owner]
         for lock in excess:
-            reader, source = self._held.pop(lock)
-            reader.revoke_partition(source)
+            reader, partition = self._held.pop(lock)
+            reader.revoke_partition(partition)
         if excess:
             await self._rows("SELECT pg_advisory_unlock(lock) FROM unnest(%s::bigint[]) AS lock", excess)
         for reader in departed:
@@ -203,15 +205,15 @@ class _PartitionLocks:
             )
             for lock in (lock for lock, won in tried if won):
                 self._held[lock] = target[lock]
-                reader, source = target[lock]
-                reader.assign_partition(source)
+                reader, partition = target[lock]
+                reader.assign_partition(partition)
         if changed or excess:
             await self._connection.execute("NOTIFY broker")
 
     def drop_all_locks(self) -> None:
         """Revokes all partitions, after the session has ended and its locks with it."""
-        for reader, source in self._held.values():
-            reader.revoke_partition(source)
+        for reader, partition in self._held.values():
+            reader.revoke_partition(partition)
         self._held.clear()
 
     async def _unregister(self, departed: Iterable[LogTableReader]) -> bool:
@@ -234,14 +236,16 @@ class _PartitionLocks:
             await self._connection.execute(DELETE_DEAD_MEMBERS)
         return bool(new)
 
-    async def _fair_share(self, sources: Iterable[TopicPartition]) -> dict[int, tuple[LogTableReader, TopicPartition]]:
+    async def _fair_share(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[int, tuple[LogTableReader, TopicPartition]]:
         """Lock number → the reader of this process that should hold it, and the partition."""
         living: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for group, topic, member in await self._rows(SELECT_LIVING_MEMBERS):
             living[group, topic].append(member)
-        partitions: defaultdict[str, list[TopicPartition]] = defaultdict(list)
-        for source in sources:
-            partitions[source.topic].append(source)
+        by_topic: defaultdict[str, list[TopicPartition]] = defaultdict(list)
+        for partition in partitions:
+            by_topic[partition.topic].append(partition)
         target: dict[int, tuple[LogTableReader, TopicPartition]] = {}
         for reader, member in self._members.items():
             for topic in reader.topics:
@@ -250,9 +254,9 @@ class _PartitionLocks:
                     continue
                 # Starts at another member for each topic, so that topics with one partition do not all go to the first.
                 first = partition_of(topic, len(members))
-                for source in partitions[topic]:
-                    if members[(first + source.partition) % len(members)] == member:
-                        target[lock_number(reader.group, source.topic, source.partition)] = reader, source
+                for partition in by_topic[topic]:
+                    if members[(first + partition.partition) % len(members)] == member:
+                        target[lock_number(reader.group, partition.topic, partition.partition)] = reader, partition
         return target
 
     async def _rows(self, query: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:

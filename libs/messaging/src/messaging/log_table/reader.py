@@ -29,14 +29,19 @@ ORDER BY "offset"
 
 
 async def read_page(
-    connection: AsyncConnection, source: TopicPartition, offset: int, *, max_messages: int, max_bytes: int = PAGE_BYTES
+    connection: AsyncConnection,
+    partition: TopicPartition,
+    offset: int,
+    *,
+    max_messages: int,
+    max_bytes: int = PAGE_BYTES,
 ) -> list[Message]:
     """Messages of a partition from `offset` on, in order; fewer than `max_messages` when their values are large."""
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(SELECT_PAGE, (source.topic, source.partition, offset, max_messages, max_bytes))
+        await cursor.execute(SELECT_PAGE, (partition.topic, partition.partition, offset, max_messages, max_bytes))
         rows = await cursor.fetchall()
-    topic, partition = source.topic, source.partition
-    return [Message(topic, partition, position, key, value, headers, at) for position, key, value, headers, at in rows]
+    topic, number = partition.topic, partition.partition
+    return [Message(topic, number, position, key, value, headers, at) for position, key, value, headers, at in rows]
 
 
 class LogTableReader:
@@ -67,16 +72,16 @@ class LogTableReader:
     def assignment(self) -> set[TopicPartition]:
         """The partitions that this member reads now. A partition that was revoked and assigned again is missing once, so that
         the caller notices that it must seek again."""
-        for source in self._assigned - self._positions.keys() - self._revoked:
-            self._positions[source] = None
+        for partition in self._assigned - self._positions.keys() - self._revoked:
+            self._positions[partition] = None
         self._revoked.clear()
         return set(self._positions)
 
-    async def seek(self, source: TopicPartition, offset: int) -> None:
+    async def seek(self, partition: TopicPartition, offset: int) -> None:
         """Does nothing when the partition is no longer assigned."""
-        if source in self._positions:
-            self._positions[source] = offset
-            await self.report_offset(source, offset)  # a killed process may not have reported its last batch
+        if partition in self._positions:
+            self._positions[partition] = offset
+            await self.report_offset(partition, offset)  # a killed process may not have reported its last batch
             self._wake.set()
 
     async def fetch(self, *, max_messages: int, wait_seconds: float) -> list[Batch]:
@@ -89,28 +94,28 @@ class LogTableReader:
             return []
         return await self._read(max_messages)
 
-    async def report_offset(self, source: TopicPartition, next_offset: int) -> None:
+    async def report_offset(self, partition: TopicPartition, next_offset: int) -> None:
         """Records the offset in memory; `Members` stores it soon."""
-        self._committed[self.group, source] = next_offset
+        self._committed[self.group, partition] = next_offset
 
     # For Members
 
-    def assign_partition(self, source: TopicPartition) -> None:
+    def assign_partition(self, partition: TopicPartition) -> None:
         """Adds a partition to the assignment."""
-        self._assigned.add(source)
+        self._assigned.add(partition)
         self._wake.set()
 
-    def revoke_partition(self, source: TopicPartition) -> None:
+    def revoke_partition(self, partition: TopicPartition) -> None:
         """Removes a partition from the assignment."""
-        self._assigned.discard(source)
-        if source in self._positions:
-            del self._positions[source]
-            self._revoked.add(source)
+        self._assigned.discard(partition)
+        if partition in self._positions:
+            del self._positions[partition]
+            self._revoked.add(partition)
         self._wake.set()
 
-    def wake(self, source: TopicPartition) -> None:
+    def wake(self, partition: TopicPartition) -> None:
         """Ends the wait of `fetch` when the partition is assigned: it has new messages."""
-        if source in self._positions:
+        if partition in self._positions:
             self._wake.set()
 
     # Reading
@@ -122,9 +127,9 @@ class LogTableReader:
 
     def _list_partitions_behind(self) -> list[TopicPartition]:
         return [
-            source
-            for source, position in self._positions.items()
-            if position is not None and position < self._heads.get(source, 0)
+            partition
+            for partition, position in self._positions.items()
+            if position is not None and position < self._heads.get(partition, 0)
         ]
 
     async def _read(self, max_messages: int) -> list[Batch]:
@@ -135,23 +140,25 @@ class LogTableReader:
             return batches
         try:
             async with self._pool.connection() as connection:
-                for source in behind:
-                    start = self._positions.get(source)
+                for partition in behind:
+                    start = self._positions.get(partition)
                     if start is None:
                         continue
-                    page = await read_page(connection, source, start, max_messages=max_messages, max_bytes=bytes_left)
+                    page = await read_page(
+                        connection, partition, start, max_messages=max_messages, max_bytes=bytes_left
+                    )
                     # The partition was revoked, or its position changed, during the query.
-                    if not page or self._positions.get(source) != start:
+                    if not page or self._positions.get(partition) != start:
                         continue
-                    batches.append(Batch(source, page, page[-1].offset + 1))
+                    batches.append(Batch(partition, page, page[-1].offset + 1))
                     max_messages -= len(page)
                     bytes_left -= sum(len(message.value or b"") for message in page)
                     if max_messages <= 0 or bytes_left <= 0:
                         break
         except psycopg.OperationalError as error:
             raise ConnectionError(f"The broker's PostgreSQL cannot be reached: {error}") from error
-        batches = [batch for batch in batches if batch.source in self._positions]
+        batches = [batch for batch in batches if batch.partition in self._positions]
         for batch in batches:
-            del self._positions[batch.source]  # to the end of the queue
-            self._positions[batch.source] = batch.next_offset
+            del self._positions[batch.partition]  # to the end of the queue
+            self._positions[batch.partition] = batch.next_offset
         return sorted(batches, key=lambda batch: batch.messages[0].at)

@@ -10,8 +10,8 @@ from servicekit.door.openapi import customize_openapi, operation_name
 from servicekit.door.pages import Page, PageDep, PageQuery, bounded_page, page_of, page_within
 from servicekit.door.policy import DEFINITION_BYTES, route_policy
 from servicekit.door.problems import render_http, render_problem, render_validation
-from servicekit.door.route import UnitOfWorkRoute, iter_unit_routes, router
-from servicekit.door.unit_of_work import check_roles, get_context
+from servicekit.door.request_state import check_roles, get_context
+from servicekit.door.route import TransactionalRoute, iter_transactional_routes, router
 
 __all__ = [
     "DEFINITION_BYTES",
@@ -26,7 +26,7 @@ __all__ = [
     "PageDep",
     "PageQuery",
     "SecurityHeaders",
-    "UnitOfWorkRoute",
+    "TransactionalRoute",
     "WorkSession",
     "authenticate",
     "bearer_token",
@@ -34,7 +34,7 @@ __all__ = [
     "check_roles",
     "customize_openapi",
     "get_context",
-    "iter_unit_routes",
+    "iter_transactional_routes",
     "link_resource_routes",
     "lock_edits",
     "operation_name",

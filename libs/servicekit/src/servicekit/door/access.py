@@ -16,7 +16,7 @@ from servicekit.audit import actor_of
 from servicekit.caller import Caller
 from servicekit.directory import workday
 from servicekit.door.idempotency import replay_response
-from servicekit.door.unit_of_work import UnitOfWork, get_context
+from servicekit.door.request_state import RequestState, get_context
 from servicekit.errors import Forbidden, NotFound, Unauthenticated
 from servicekit.logs import LogContext, log_context
 from servicekit.tokens import Claims
@@ -89,26 +89,26 @@ async def authenticate(session: Session, token_claims: Claims, request_id: str |
 
 
 async def get_caller(request: Request, _: Annotated[Any, Depends(_bearer)] = None) -> Caller:
-    """The caller of the request; the first call opens the unit of work's session. Raises Unauthenticated, Forbidden, and
+    """The caller of the request; the first call opens the request's session. Raises Unauthenticated, Forbidden, and
     StoredResponse when the request repeats an Idempotency-Key."""
-    unit: UnitOfWork = request.state.unit
-    if unit.caller is None:
+    state: RequestState = request.state.door
+    if state.caller is None:
         context = get_context(request)
-        claims = unit.claims or await context.verifier.verify(bearer_token(request))
-        unit.session = await unit.stack.enter_async_context(
+        claims = state.claims or await context.verifier.verify(bearer_token(request))
+        state.session = await state.stack.enter_async_context(
             context.sessions.begin([claims.tenant], now=datetime.now(UTC))
         )
         span = trace.get_current_span().get_span_context()
         log_context.set(LogContext(context.sessions.service, claims.tenant, span=span))
-        unit.caller = await authenticate(unit.session, claims, request_id(request))
-        unit.policy.require_role(unit.caller)
-        await replay_response(request, unit)
-    return unit.caller
+        state.caller = await authenticate(state.session, claims, request_id(request))
+        state.policy.require_role(state.caller)
+        await replay_response(request, state)
+    return state.caller
 
 
 async def get_session(request: Request, caller: Annotated[Caller, Depends(get_caller)]) -> Session:
-    """The session of the request's unit of work."""
-    opened = request.state.unit.session
+    """The session of the request."""
+    opened = request.state.door.session
     assert opened is not None, f"{caller.tenant}: the caller was found in a session"
     return opened
 

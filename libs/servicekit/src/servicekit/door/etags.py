@@ -17,7 +17,7 @@ from servicekit.door.query import query_names
 from servicekit.errors import FieldProblem, Invalid, NotFound, PreconditionFailed
 
 if TYPE_CHECKING:
-    from servicekit.door.route import UnitOfWorkRoute
+    from servicekit.door.route import TransactionalRoute
 
 RouteHandler = Callable[[Request], Awaitable[Response]]
 
@@ -51,7 +51,7 @@ async def lock_edits(session: Session, tenant: str | None = None, resource: str 
     await session.lock_key(f"edits {tenant or session.tenant} {resource}")
 
 
-def link_resource_routes(routes: Iterable["UnitOfWorkRoute"]) -> None:
+def link_resource_routes(routes: Iterable["TransactionalRoute"]) -> None:
     """Links each route that changes a resource to the route that reads it, and documents the headers of both. Idempotent."""
     every = list(routes)
     reads = {route.path_format: route for route in every if "GET" in (route.methods or ())}
@@ -65,20 +65,20 @@ def link_resource_routes(routes: Iterable["UnitOfWorkRoute"]) -> None:
                 _document_headers(route.read_route, _NONE_MATCH_READ)
 
 
-def _document_headers(route: "UnitOfWorkRoute", *parameters: dict[str, Any]) -> None:
+def _document_headers(route: "TransactionalRoute", *parameters: dict[str, Any]) -> None:
     extra = route.openapi_extra or {}
     known = extra.get("parameters", [])
     route.openapi_extra = {**extra, "parameters": [*known, *(each for each in parameters if each not in known)]}
 
 
-async def respond_with_etag(route: "UnitOfWorkRoute", answer: RouteHandler, request: Request) -> Response:
+async def respond_with_etag(route: "TransactionalRoute", handler: RouteHandler, request: Request) -> Response:
     """The response of a read with its ETag, or 304 when If-None-Match has the same."""
-    response = await answer(request)
+    response = await handler(request)
     if not _is_complete(response):
         return response
     definition = response
     if not _is_json(response) or request.url.query or "limit" in query_names(route.dependant):
-        definition = await answer(_build_read_request(route, request))
+        definition = await handler(_build_read_request(route, request))
     tag = _compute_etag(route, definition, response)
     headers = {"etag": tag, "cache-control": "no-store", "vary": "authorization, accept"}
     response.headers.update(headers)
@@ -88,7 +88,7 @@ async def respond_with_etag(route: "UnitOfWorkRoute", answer: RouteHandler, requ
     return response
 
 
-async def check_preconditions(route: "UnitOfWorkRoute", request: Request) -> None:
+async def check_preconditions(route: "TransactionalRoute", request: Request) -> None:
     """Raises PreconditionFailed when If-Match or If-None-Match does not hold; Invalid when the route has no ETag. The caller
     has locked edits, so that the resource cannot change until the commit."""
     match, none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
@@ -132,7 +132,7 @@ async def check_preconditions(route: "UnitOfWorkRoute", request: Request) -> Non
         )
 
 
-async def compute_current_etag(read_route: "UnitOfWorkRoute", request: Request) -> str | None:
+async def compute_current_etag(read_route: "TransactionalRoute", request: Request) -> str | None:
     """The ETag that the caller would now get from `read_route`; None when there is no such resource."""
     assert read_route.original_handler is not None
     try:
@@ -142,8 +142,8 @@ async def compute_current_etag(read_route: "UnitOfWorkRoute", request: Request) 
     return _compute_etag(read_route, response, response) if _is_complete(response) else None
 
 
-def _build_read_request(read_route: "UnitOfWorkRoute", request: Request) -> Request:
-    """The request that reads the complete resource as JSON, in the same unit of work."""
+def _build_read_request(read_route: "TransactionalRoute", request: Request) -> Request:
+    """The request that reads the complete resource as JSON, in the same session."""
     known = query_names(read_route.dependant)
     kept = [pair for pair in request.scope["query_string"].split(b"&") if pair.startswith(b"tenant=")]
     kept = kept if "tenant" in known else []
@@ -156,7 +156,7 @@ def _build_read_request(read_route: "UnitOfWorkRoute", request: Request) -> Requ
     )
 
 
-def _compute_etag(read_route: "UnitOfWorkRoute", definition: Response, response: Response) -> str:
+def _compute_etag(read_route: "TransactionalRoute", definition: Response, response: Response) -> str:
     body = bytes(definition.body)
     if volatile := read_route.policy.volatile_fields:
         content = json.loads(body)

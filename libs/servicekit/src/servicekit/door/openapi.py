@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 
 from servicekit.door.field_docs import SHARED_FIELD_DOCS, FieldDoc
 from servicekit.door.idempotency import WRITE_METHODS
-from servicekit.door.route import UnitOfWorkRoute, iter_unit_routes
+from servicekit.door.route import TransactionalRoute, iter_transactional_routes
 from servicekit.errors import ProblemDocument
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -59,7 +59,7 @@ def customize_openapi(app: FastAPI, *, field_docs: Mapping[str, FieldDoc], secur
             app.openapi_schema = None
             document = _rename_schemas(build_openapi())
             docs = {**SHARED_FIELD_DOCS, **field_docs}
-            _complete_operations(document, list(iter_unit_routes(app.routes)), docs, security)
+            _complete_operations(document, list(iter_transactional_routes(app.routes)), docs, security)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -84,7 +84,7 @@ def _rename_schemas(document: dict[str, Any]) -> dict[str, Any]:
 
 def _complete_operations(
     document: dict[str, Any],
-    routes: Sequence[UnitOfWorkRoute],
+    routes: Sequence[TransactionalRoute],
     field_docs: Mapping[str, FieldDoc],
     security: Mapping[str, Any],
 ) -> None:
@@ -129,7 +129,7 @@ def _close(part: Any) -> None:
         _close(each)
 
 
-def _add_problem_responses(operation: dict[str, Any], route: UnitOfWorkRoute, method: str) -> None:
+def _add_problem_responses(operation: dict[str, Any], route: TransactionalRoute, method: str) -> None:
     parameters = {(each["in"], each["name"]) for each in operation.get("parameters", [])}
     writes, has_body = method in WRITE_METHODS, "requestBody" in operation
     named = any(place == "path" or name in _NAMES for place, name in parameters)

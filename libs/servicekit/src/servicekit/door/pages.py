@@ -12,7 +12,7 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel
 from storage import Session
 
-from servicekit.door.unit_of_work import get_context
+from servicekit.door.request_state import get_context
 from servicekit.errors import FieldProblem, Invalid
 
 Item = TypeVar("Item")

@@ -29,30 +29,30 @@ from servicekit.door.etags import RouteHandler, check_preconditions, compute_cur
 from servicekit.door.idempotency import (
     IDEMPOTENCY_HEADER,
     IDEMPOTENCY_PARAMETER,
-    KEY_LENGTH,
+    MAX_KEY_LENGTH,
     WRITE_METHODS,
     store_response,
 )
 from servicekit.door.integrity_errors import translate_integrity_error
 from servicekit.door.policy import RoutePolicy, depends_on, get_route_policy, header_names
 from servicekit.door.query import check_parameters, query_names
-from servicekit.door.unit_of_work import StoredResponse, UnitOfWork, get_context
+from servicekit.door.request_state import RequestState, StoredResponse, get_context
 from servicekit.errors import FieldProblem, Invalid, Unavailable
 
 
-class UnitOfWorkRoute(APIRoute):
-    """A route that commits its request's unit of work after the handler returns and before the response is sent. Raises
+class TransactionalRoute(APIRoute):
+    """A route that commits its request's session after the handler returns and before the response is sent. Raises
     TypeError for an endpoint that needs a caller and has no `route_policy`."""
 
-    read_route: "UnitOfWorkRoute | None" = None
+    read_route: "TransactionalRoute | None" = None
     """The route that reads the resource which this route changes."""
     has_etag = False
     """Whether the resource that this route reads has an ETag."""
     original_handler: RouteHandler | None = None
-    """FastAPI's handler, which runs in the request's current unit of work."""
+    """FastAPI's handler, which runs in the request's session."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
-        super().__init__(path, _yield_after(endpoint), **kwargs)
+        super().__init__(path, _let_others_run_after(endpoint), **kwargs)
         if get_route_policy(self.endpoint) is None and depends_on(self.dependant, get_caller):
             raise TypeError(f"{self.name}: say with `@route_policy` who may call it.")
         extra = {**(self.policy.openapi_extensions() if self.requires_token else {}), **(self.openapi_extra or {})}
@@ -66,7 +66,7 @@ class UnitOfWorkRoute(APIRoute):
         return get_route_policy(self.endpoint) or RoutePolicy()
 
     @cached_property
-    def body_type(self) -> TypeAdapter[Any]:
+    def body_adapter(self) -> TypeAdapter[Any]:
         """The type that the body is validated against."""
         assert self.body_field is not None
         return TypeAdapter(cast("Any", self.body_field.field_info.annotation))
@@ -91,35 +91,39 @@ class UnitOfWorkRoute(APIRoute):
     def get_route_handler(  # noqa: C901 - one clause for each kind of error that becomes a problem document
         self,
     ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler that wraps FastAPI's own: checks the request, runs the unit of work, and translates errors."""
+        """The handler that wraps FastAPI's own: checks the request, runs it, and translates errors."""
         original = self.original_handler = super().get_route_handler()
-        policy, known, needs_caller = self.policy, query_names(self.dependant), depends_on(self.dependant, get_caller)
+        policy, query_parameters, needs_caller = (
+            self.policy,
+            query_names(self.dependant),
+            depends_on(self.dependant, get_caller),
+        )
         writes = bool(WRITE_METHODS & set(self.methods or ()))
         refuses_key = writes and not self.accepts_idempotency_key
         reads_body = policy.body_bytes is not None and (self.body_field is not None or (writes and needs_caller))
 
-        async def handle(unbounded: Request) -> Response:  # noqa: C901, PLR0912 - as above
-            unit = unbounded.state.unit = UnitOfWork(policy, stores_response=self.stores_responses)
-            request = BoundedRequest(unbounded, policy.body_bytes)
+        async def handle(raw_request: Request) -> Response:  # noqa: C901, PLR0912 - as above
+            state = raw_request.state.door = RequestState(policy, stores_response=self.stores_responses)
+            request = BoundedRequest(raw_request, policy.body_bytes)
             try:
                 if needs_caller:
-                    unit.claims = await get_context(request).verifier.verify(bearer_token(request))
-                check_parameters(request, known)
+                    state.claims = await get_context(request).verifier.verify(bearer_token(request))
+                check_parameters(request, query_parameters)
                 _check_idempotency_key(request, refused=refuses_key)
                 request.check_content_length()
                 if reads_body and _has_body(request):
-                    if unit.claims:
-                        await _require_role(request, unit)
+                    if state.claims:
+                        await _require_role(request, state)
                     await request.body()
                     if self.body_field is not None:
                         await request.parse_json_body()
-                        request.truncate_invalid_body(self.body_type)
+                        request.truncate_invalid_body(self.body_adapter)
                 # Leaving this block commits; an exception, also StoredResponse, rolls back.
-                async with unit.stack:
+                async with state.stack:
                     # There is no limit in total, only one for blocking the event loop.
-                    response = await run_with_budget(self._handle_request(original, request, unit), seconds=None)
-                    if unit.idempotency_key and unit.session:
-                        response = await store_response(unit, response)
+                    response = await run_with_budget(self._handle_request(original, request, state), seconds=None)
+                    if state.idempotency_key and state.session:
+                        response = await store_response(state, response)
                 return response
             except StoredResponse as stored:
                 return stored.response
@@ -146,27 +150,27 @@ class UnitOfWorkRoute(APIRoute):
 
         return handle
 
-    async def _handle_request(self, answer: RouteHandler, request: Request, unit: UnitOfWork) -> Response:
+    async def _handle_request(self, handler: RouteHandler, request: Request, state: RequestState) -> Response:
         if self.has_etag and "GET" in (self.methods or ()):
-            return await respond_with_etag(self, answer, request)
+            return await respond_with_etag(self, handler, request)
         if self.read_route is None:
             if WRITE_METHODS & set(self.methods or ()):
                 await check_preconditions(self, request)
-            return await answer(request)
+            return await handler(request)
         caller = await get_caller(request)
-        assert unit.session is not None
+        assert state.session is not None
         tenant = caller.tenant
         if tenant == PLATFORM_TENANT:  # its admins also edit other tenants
             tenant = request.path_params.get("tenant") or request.query_params.get("tenant") or tenant
-        await lock_edits(unit.session, tenant, request.url.path if self.policy.lock_resource_only else "")
+        await lock_edits(state.session, tenant, request.url.path if self.policy.lock_resource_only else "")
         await check_preconditions(self, request)
-        response = await answer(request)
+        response = await handler(request)
         if response.status_code in (200, 201) and (tag := await compute_current_etag(self.read_route, request)):
             response.headers["etag"] = tag
         return response
 
 
-def _yield_after(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+def _let_others_run_after(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     """Wraps an endpoint so that other tasks run before its response is serialized. A large response takes as long to
     serialize as to build; both together would block the event loop for too long."""
     if not iscoroutinefunction(endpoint):
@@ -174,21 +178,21 @@ def _yield_after(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(endpoint)
     async def run(*args: Any, **kwargs: Any) -> Any:
-        answer = await endpoint(*args, **kwargs)
-        if not isinstance(answer, Response):
+        result = await endpoint(*args, **kwargs)
+        if not isinstance(result, Response):
             await asyncio.sleep(0)
-        return answer
+        return result
 
     return run
 
 
-async def _require_role(request: Request, unit: UnitOfWork) -> None:
+async def _require_role(request: Request, state: RequestState) -> None:
     """Raises Forbidden unless the caller has a role for the route. Uses a transaction of its own, since none must stay open
     while a slow body arrives."""
-    assert unit.claims is not None
-    async with get_context(request).sessions.begin([unit.claims.tenant], now=datetime.now(UTC)) as session:
-        caller = await authenticate(session, unit.claims)
-    unit.policy.require_role(caller)
+    assert state.claims is not None
+    async with get_context(request).sessions.begin([state.claims.tenant], now=datetime.now(UTC)) as session:
+        caller = await authenticate(session, state.claims)
+    state.policy.require_role(caller)
 
 
 def _has_body(request: Request) -> bool:
@@ -203,24 +207,24 @@ def _check_idempotency_key(request: Request, *, refused: bool) -> None:
             pointer=f"/header/{IDEMPOTENCY_HEADER}", problem="this request does not accept the header", cure=cure
         )
         raise Invalid("no-idempotency-key", "This request does not accept an Idempotency-Key.", errors=[problem])
-    if key and (len(key) > KEY_LENGTH or not key.isascii() or not key.isprintable()):
+    if key and (len(key) > MAX_KEY_LENGTH or not key.isascii() or not key.isprintable()):
         problem = FieldProblem(
             pointer=f"/header/{IDEMPOTENCY_HEADER}",
             problem="not valid",
-            cure=f"1 to {KEY_LENGTH} printable ASCII characters",
+            cure=f"1 to {MAX_KEY_LENGTH} printable ASCII characters",
         )
         raise Invalid("bad-idempotency-key", "The Idempotency-Key is not valid.", errors=[problem])
 
 
-def iter_unit_routes(routes: Sequence[Any]) -> Iterator[UnitOfWorkRoute]:
+def iter_transactional_routes(routes: Sequence[Any]) -> Iterator[TransactionalRoute]:
     """Yields the routes of an application and of the routers that it includes."""
     for route in routes:
-        if isinstance(route, UnitOfWorkRoute):
+        if isinstance(route, TransactionalRoute):
             yield route
         elif included := getattr(route, "original_router", None):
-            yield from iter_unit_routes(included.routes)
+            yield from iter_transactional_routes(included.routes)
 
 
 def router(**kwargs: Any) -> APIRouter:
-    """A router whose requests are units of work."""
-    return APIRouter(route_class=UnitOfWorkRoute, **kwargs)
+    """A router whose requests are one transaction each."""
+    return APIRouter(route_class=TransactionalRoute, **kwargs)

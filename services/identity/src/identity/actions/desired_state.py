@@ -61,6 +61,6 @@ async def schedule_reconcile(session: Session, tenant: str, kind: str, slug: str
     resources of one tenant are reconciled one after the other: they share parts, which each creates when they are missing."""
     # The body differs each time, so that a change during a reconciliation leads to another one.
     body = {"tenant": tenant, "kind": kind, "slug": slug, "asked": str(uuid4())}
-    ref, lock_key = f"{tenant}/{kind}/{slug}", f"provider {tenant}"
-    item = {"tenant": PLATFORM_TENANT, "ref": ref, "at": at, "body": body, "turn": lock_key}
+    ref, serialize_by = f"{tenant}/{kind}/{slug}", f"provider {tenant}"
+    item = {"tenant": PLATFORM_TENANT, "ref": ref, "at": at, "body": body, "turn": serialize_by}
     await session.schedule_all(RECONCILE_KIND, [item])

@@ -44,12 +44,12 @@ async def schedule_waiting(session: Session) -> None:
 
 
 Begin = Callable[[], AbstractAsyncContextManager[Session]]
-"""Opens a unit of work of the resource's tenant, at that tenant's time."""
+"""Opens a session of the resource's tenant, at that tenant's time."""
 
 
 @dataclass(frozen=True)
 class _ReconcileContext:
-    """One reconciliation. `begin` opens a unit of work of the tenant; `now` is the
+    """One reconciliation. `begin` opens a session of the tenant; `now` is the
     time by the wall clock; `issuer` is the `iss` of the provider's logins; `secret` is
     in clear text."""
 

@@ -110,7 +110,7 @@ async def _check_workdays(session: Session, documents: DocumentStore, unit_id: U
             await _rederive(session, documents, RederivePosition(NO_AGENT_ID, names=False), steps=STEPS_PER_EVENT)
     if len(people) == PEOPLE_PER_STEP:
         body = {"after": str(people[-1])}
-        await session.schedule("days", str(unit_id or ""), session.now, body, lock_key=_directory_lock_key(session))
+        await session.schedule("days", str(unit_id or ""), session.now, body, serialize_by=_directory_lock_key(session))
 
 
 async def on_rederive(session: Session, documents: DocumentStore, item: DueItem) -> None:
@@ -145,7 +145,7 @@ def _directory_lock_key(session: Session) -> str:
 async def _schedule_rederive(session: Session, position: RederivePosition) -> None:
     ref = f"{position.person_id} {'names' if position.names else 'days'}"
     body = asdict(position) | {"person_id": str(position.person_id)}
-    await session.schedule("follow", ref, session.now, body, lock_key=_directory_lock_key(session))
+    await session.schedule("follow", ref, session.now, body, serialize_by=_directory_lock_key(session))
 
 
 async def _rederive(session: Session, documents: DocumentStore, position: RederivePosition, *, steps: int) -> None:

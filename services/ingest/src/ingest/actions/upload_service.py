@@ -58,7 +58,7 @@ _ANALYZE_AFTER_CHUNKS = frozenset(4**power for power in range(10))
 
 @dataclass
 class UploadService:
-    """Receives and replays the bodies of all tenants. `begin_session(tenant, now)` opens a unit of work, which commits on a
+    """Receives and replays the bodies of all tenants. `begin_session(tenant, now)` opens a session, which commits on a
     clean exit; `secret`: of the installation."""
 
     documents: DocumentStore

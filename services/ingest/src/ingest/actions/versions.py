@@ -101,7 +101,7 @@ class LegVersionCollector:
         keys = [(self.id_of(root), leg, head.version) for root, leg, head in self._vanished_legs]
         rows = await interactions.load_version_contents(self._session, keys)
         if rows:
-            await self._session.await_writes()  # this unit of work may just have written them
+            await self._session.await_writes()  # this session may just have written them
         contents = await leg_contents.load_contents(self._documents, self._session.tenant, rows)
         by_leg = {(row.interaction_id, row.leg): content for row, content in zip(rows, contents, strict=True)}
         for (root, number, head), (identifier, _, version) in zip(self._vanished_legs, keys, strict=True):

@@ -1,7 +1,8 @@
 """Derives the bands of agents whose values changed, and publishes the difference to the published stays."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -12,9 +13,11 @@ from storage import Session
 
 from kpi_engine.actions.people import NO_PEOPLE, People
 from kpi_engine.model.bands import (
+    NOT_ENOUGH_DATA,
     Bands,
     EvaluatedWindow,
     LastLegs,
+    PublishedStay,
     Stay,
     Transition,
     derive_stays,
@@ -40,13 +43,18 @@ REASON_TEXTS: Mapping[ChangeReason, str] = {
 FROM_THE_START = date.min
 """As the first day that changed: all windows of the agent are derived again."""
 _EXTRA_WINDOWS = 3
-"""So many windows more than `lookback` are loaded before the first day, because some have too small a sample for a verdict.
+"""So many windows more than `lookback` are loaded before the first day, because some do not have enough data.
 Where these are not enough, all windows are loaded."""
 
 
-async def derive_bands(
+DerivationStarts = Mapping[tuple[str, UUID], tuple[PublishedModel, date]]
+"""By KPI and agent: the model, and the first day that changed."""
+BandEvent = BandEntered | BandStayed | BandLeft | BandCorrected
+
+
+async def publish_band_changes(
     session: Session,
-    touched: Iterable[tuple[PublishedModel, Mapping[UUID, date]]],
+    first_days: Iterable[tuple[PublishedModel, Mapping[UUID, date]]],
     *,
     mode: Mode,
     causes: Causes | None = None,
@@ -54,54 +62,75 @@ async def derive_bands(
     past_is_history: bool = False,
     people: People | None = None,
 ) -> None:
-    """Derives the bands of these models for agents of the session's one tenant, whom the caller has locked. `touched`: by
-    model, the agents with the first day that changed. Transitions published for earlier windows are unchanged.
+    """Derives the bands of these models for agents of the session's one tenant, whom the caller has locked, and publishes
+    what changed. `first_days`: by model, the agents with the first day that changed. Transitions published for earlier
+    windows are unchanged.
 
     `past_is_history`: transitions of stays that have ended are published with the mode `history`, so that nobody acts on
     them. `people`: the result of `load_people_with_targets`, where the caller has it already.
     """
-    starts = {
-        (each.kpi, agent_id): (each, monday_of(first) if each.model.bands.weekly else first)
-        for each, firsts in touched
-        if each.model.bands
-        for agent_id, first in firsts.items()
-        if agent_id != NO_AGENT_ID
-    }
+    starts = _find_starts(first_days)
     if not starts:
         return
     if people is None:
         people = await load_people_with_targets(
             session, [(each, agent_id) for (_, agent_id), (each, _) in starts.items()]
         )
-    begins = {key: _require_bands(published).label(first) for key, (published, first) in starts.items()}
-    known, retraction_counts = await stays.load_announced(session, session.tenant, begins)
-    windows = await _load_windows(session, starts, begins, people)
+    first_windows = {key: _require_bands(published).label(first) for key, (published, first) in starts.items()}
+    published_stays, retraction_counts = await stays.load_published_stays(session, session.tenant, first_windows)
+    windows = await _load_windows(session, starts, first_windows, people)
     transitions: list[stays.PublishedTransition] = []
-    events: list[BandEntered | BandStayed | BandLeft | BandCorrected] = []
-    for (kpi, agent_id), (published, _) in sorted(starts.items(), key=lambda item: item[0]):
-        bands, begin, evaluated = _require_bands(published), begins[kpi, agent_id], windows.get((kpi, agent_id), [])
-        announced = known.get((kpi, agent_id), [])
-        current = next((Stay(stay.band, stay.entered) for stay in announced if stay.entered < begin), None)
-        derived = derive_stays(bands.rules, evaluated, begin=begin, current=current)
-
-        def fresh_id(stay: Stay, kpi: str = kpi, agent_id: UUID = agent_id) -> UUID:
-            times = retraction_counts.get((kpi, agent_id, stay.band, stay.entered), 0)
-            return derived_id("band", session.tenant, kpi, agent_id, stay.band, stay.entered, times)
-
-        for change in diff_stays(announced, derived, fresh_id, begin=begin):
+    events: list[BandEvent] = []
+    for key, (published, _) in sorted(starts.items(), key=lambda item: item[0]):
+        agent_id, bands, evaluated = key[1], _require_bands(published), windows.get(key, [])
+        for change in _find_transitions(
+            bands,
+            evaluated,
+            published_stays.get(key, []),
+            partial(_new_stay_id, session.tenant, *key, retraction_counts),
+            first_window=first_windows[key],
+        ):
             transitions.append((published, agent_id, change))
-            over = past_is_history and change.stay is not None and change.stay.left is not None
-            events.append(
-                _build_event(published, bands, agent_id, change, "history" if over else mode, evaluated, reason)
-            )
-    for event, version in zip(events, await stays.next_versions(session, len(events)), strict=True):
+            is_over = change.stay is not None and change.stay.left is not None
+            event_mode: Mode = "history" if past_is_history and is_over else mode
+            events.append(_build_event(published, bands, agent_id, change, event_mode, evaluated, reason))
+    for event, version in zip(events, await stays.next_event_versions(session, len(events)), strict=True):
         numbered = event.model_copy(update={"version": version})
         session.emit(numbered, cause=(causes or {}).get(event.key(session.tenant)))
     await stays.save_transitions(session, session.tenant, transitions)
 
 
-DerivationStarts = Mapping[tuple[str, UUID], tuple[PublishedModel, date]]
-"""By KPI and agent: the model, and the first day that changed."""
+def _find_starts(first_days: Iterable[tuple[PublishedModel, Mapping[UUID, date]]]) -> DerivationStarts:
+    """The models that have bands; a day of a weekly model becomes the Monday of its week."""
+    return {
+        (each.kpi, agent_id): (each, monday_of(first) if each.model.bands.weekly else first)
+        for each, days in first_days
+        if each.model.bands
+        for agent_id, first in days.items()
+        if agent_id != NO_AGENT_ID
+    }
+
+
+def _find_transitions(
+    bands: Bands,
+    evaluated: Sequence[EvaluatedWindow],
+    published_stays: Sequence[PublishedStay],
+    new_stay_id: Callable[[Stay], UUID],
+    *,
+    first_window: str,
+) -> list[Transition]:
+    """The changes that lead from an agent's published stays to those that the windows show now."""
+    current = next((Stay(stay.band, stay.entered) for stay in published_stays if stay.entered < first_window), None)
+    derived = derive_stays(bands.rules, evaluated, begin=first_window, current=current)
+    return diff_stays(published_stays, derived, new_stay_id, begin=first_window)
+
+
+def _new_stay_id(
+    tenant: str, kpi: str, agent_id: UUID, retraction_counts: Mapping[tuple[str, UUID, str, str], int], stay: Stay
+) -> UUID:
+    """The id of a stay that was not published, deterministic: the same stay has the same id until it is retracted."""
+    retractions = retraction_counts.get((kpi, agent_id, stay.band, stay.entered), 0)
+    return derived_id("band", tenant, kpi, agent_id, stay.band, stay.entered, retractions)
 
 
 def _require_bands(published: PublishedModel) -> Bands:
@@ -120,16 +149,16 @@ def agents_to_rederive(
 ) -> list[tuple[PublishedModel, dict[UUID, date]]]:
     """By model with bands: the agents with a window that may be in another band now, and its first day. For
     changed partials only; changes of models and people derive from the start."""
-    firsts: dict[str, dict[UUID, date]] = {}
+    first_days: dict[str, dict[UUID, date]] = {}
     for change in changes:
         if _may_change_band(catalogue.models[change.kpi], change, people):
-            days = firsts.setdefault(change.kpi, {})
+            days = first_days.setdefault(change.kpi, {})
             days[change.agent_id] = min(days.get(change.agent_id, change.workday), change.workday)
-    return [(catalogue.models[kpi], days) for kpi, days in firsts.items()]
+    return [(catalogue.models[kpi], days) for kpi, days in first_days.items()]
 
 
 def _may_change_band(published: PublishedModel, change: PartialChange, people: People) -> bool:
-    bands, answer = published.model.bands, published.model.compute_agent_value
+    bands, compute_value = published.model.bands, published.model.compute_agent_value
     if bands is None or change.agent_id == NO_AGENT_ID:
         return False
     if isinstance(bands.window, LastLegs):
@@ -139,21 +168,21 @@ def _may_change_band(published: PublishedModel, change: PartialChange, people: P
         return change.changed
     person = people.on_day(change.agent_id, change.workday)
     sample, components = change.before or (0, ())
-    before = bands.verdict(answer(components, sample), person) if sample else (False, None)
-    return before != bands.verdict(answer(change.components, change.sample), person)
+    before = bands.classify(compute_value(components, sample), person) if sample else NOT_ENOUGH_DATA
+    return before != bands.classify(compute_value(change.components, change.sample), person)
 
 
 async def _load_windows(
-    session: Session, starts: DerivationStarts, begins: Mapping[tuple[str, UUID], str], people: People
+    session: Session, starts: DerivationStarts, first_windows: Mapping[tuple[str, UUID], str], people: People
 ) -> dict[tuple[str, UUID], list[EvaluatedWindow]]:
-    """The windows from the start days on, in order of time, and before them at least `rules.lookback` windows with a verdict
-    (or all there are)."""
+    """The windows from the start days on, in order of time, and before them at least `rules.lookback` windows with enough
+    data (or all there are)."""
     evaluated, reaches_first = await _evaluate_windows(session, starts, people)
     short = {
         key: (each, FROM_THE_START)
         for key, (each, _) in starts.items()
         if not reaches_first.get(key, True)
-        and sum(window.speaks and window.window < begins[key] for window in evaluated[key])
+        and sum(window.has_enough_data and window.window < first_windows[key] for window in evaluated[key])
         < _require_bands(each).rules.lookback
     }
     return evaluated if not short else evaluated | (await _evaluate_windows(session, short, people))[0]
@@ -175,18 +204,18 @@ async def _evaluate_windows(
                 partials.SeriesQuery(kpi, agent_id, first, 7 * count if bands.weekly else count, weekly=bands.weekly)
             )
     series = await partials.load_series(session, session.tenant, queries)
-    for kpi, (published, firsts) in by_legs.items():
+    for kpi, (published, first_days) in by_legs.items():
         bands = _require_bands(published)
         assert isinstance(bands.window, LastLegs)
         days_before = bands.rules.lookback + _EXTRA_WINDOWS
-        legs = await stays.load_last_legs(session, session.tenant, published, bands.window, firsts, days_before)
+        legs = await stays.load_last_legs(session, session.tenant, published, bands.window, first_days, days_before)
         series |= {(kpi, agent_id): found for agent_id, found in legs.items()}
     evaluated: dict[tuple[str, UUID], list[EvaluatedWindow]] = {}
     for (kpi, agent_id), (rows, _) in series.items():
         published = starts[kpi, agent_id][0]
-        bands, answer = _require_bands(published), published.model.compute_agent_value
+        bands, compute_value = _require_bands(published), published.model.compute_agent_value
         evaluated[kpi, agent_id] = [
-            bands.evaluate_window(day, answer(components, sample), people.on_day(agent_id, day))
+            bands.evaluate_window(day, compute_value(components, sample), people.on_day(agent_id, day))
             for day, sample, components in (_merge_by_week(published, rows) if bands.weekly else rows)
         ]
     return evaluated, {key: reaches_first for key, (_, reaches_first) in series.items()}
@@ -211,10 +240,10 @@ def _build_event(
     mode: Mode,
     evaluated: list[EvaluatedWindow],
     reason: ChangeReason,
-) -> BandEntered | BandStayed | BandLeft | BandCorrected:
+) -> BandEvent:
     common: dict[str, Any] = {
         "agent_id": agent_id,
-        "band_event_id": change.id,
+        "band_event_id": change.stay_id,
         "kpi": published.kpi,
         "model_version": published.version,
         "band": change.band,
@@ -231,7 +260,7 @@ def _build_event(
             assert change.stay is not None, "a stay that was entered is part of its transition"
             return _build_entered(bands, change.stay, common)
         case "stayed":
-            evidence = [_evidence(window) for window in change.windows]
+            evidence = [_to_contract_window(window) for window in change.windows]
             withdrawn = list(change.withdrawn)
             return BandStayed(**common, evidence=evidence, value=_last_value(evidence), withdrawn=withdrawn)
         case "left":
@@ -245,7 +274,7 @@ def _build_event(
 
 def _build_entered(bands: Bands, stay: Stay, common: Mapping[str, Any]) -> BandEntered:
     before = stay.from_band
-    evidence = [_evidence(window) for window in stay.entry]
+    evidence = [_to_contract_window(window) for window in stay.entry]
     return BandEntered(
         **common,
         evidence=evidence,
@@ -258,7 +287,7 @@ def _build_entered(bands: Bands, stay: Stay, common: Mapping[str, Any]) -> BandE
 
 def _build_left(bands: Bands, stay: Stay, common: Mapping[str, Any]) -> BandLeft:
     after = stay.to_band
-    evidence = [_evidence(window) for window in stay.exit]
+    evidence = [_to_contract_window(window) for window in stay.exit]
     return BandLeft(
         **common,
         evidence=evidence,
@@ -291,7 +320,7 @@ def _build_corrected(
         reason=f"{REASON_TEXTS[reason]}: {reads}",
         reason_code=reason,
         reason_values=values,
-        evidence=[_evidence(now)] if now else [],
+        evidence=[_to_contract_window(now)] if now else [],
         value=value,
     )
 
@@ -300,5 +329,5 @@ def _last_value(evidence: Sequence[Window]) -> str | None:
     return evidence[-1].value if evidence else None
 
 
-def _evidence(window: EvaluatedWindow) -> Window:
+def _to_contract_window(window: EvaluatedWindow) -> Window:
     return Window(window=window.window, value=window.value, sample=window.sample, band=window.band)

@@ -10,7 +10,7 @@ from contracts import Attributes, Mode
 from contracts.scores import Score, ScoreChanged
 from storage import Session
 
-from kpi_engine.actions.bands import Causes, agents_to_rederive, derive_bands, load_people_with_targets
+from kpi_engine.actions.bands import Causes, agents_to_rederive, load_people_with_targets, publish_band_changes
 from kpi_engine.model.numbers import decimal_text
 from kpi_engine.store import facts, models, partials, stays, waiting_facts
 from kpi_engine.store.facts import FACT_READERS, NO_AGENT_ID, SUBMISSION_READER
@@ -71,7 +71,9 @@ async def publish_changes(session: Session, applied: AppliedFacts) -> None:
     changes = [change for kind in kinds for change in await partials.apply_changes(session, tenant, kind, catalogue)]
     await publish_scores(session, catalogue, changes, mode=mode, causes=causes)
     people = await load_people_with_targets(session, [(catalogue.models[each.kpi], each.agent_id) for each in changes])
-    await derive_bands(session, agents_to_rederive(catalogue, changes, people), mode=mode, causes=causes, people=people)
+    await publish_band_changes(
+        session, agents_to_rederive(catalogue, changes, people), mode=mode, causes=causes, people=people
+    )
 
 
 async def apply_waiting_facts(session: Session, mode: Mode) -> AppliedFacts | None:
@@ -97,7 +99,7 @@ async def publish_scores(
             scores.setdefault((change.agent_id, change.workday), {})[change.kpi] = build_score(
                 catalogue.models[change.kpi], change
             )
-    version = next(iter(await stays.next_versions(session, min(1, len(scores)))), 0)
+    version = next(iter(await stays.next_event_versions(session, min(1, len(scores)))), 0)
     for (agent_id, workday), found in sorted(scores.items()):
         event = ScoreChanged(agent_id=agent_id, workday=workday, mode=mode, version=version, scores=found)
         session.emit(event, cause=(causes or {}).get(event.key(session.tenant)))
@@ -105,13 +107,13 @@ async def publish_scores(
 
 def build_score(published: PublishedModel, change: PartialChange) -> Score:
     """The agent's value of the day after the change."""
-    answer = published.model.compute_agent_value(change.components, change.sample)
+    result = published.model.compute_agent_value(change.components, change.sample)
     return Score(
-        value=answer.text,
-        numerator=None if answer.numerator is None else decimal_text(answer.numerator),
-        denominator=None if answer.denominator is None else decimal_text(answer.denominator),
-        sample=answer.sample,
-        reason=answer.reason,
+        value=result.text,
+        numerator=None if result.numerator is None else decimal_text(result.numerator),
+        denominator=None if result.denominator is None else decimal_text(result.denominator),
+        sample=result.sample,
+        reason=result.reason,
         model_version=published.version,
         direction=published.model.document.direction,
     )

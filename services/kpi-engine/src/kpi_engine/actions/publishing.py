@@ -12,7 +12,7 @@ from servicekit.errors import FieldProblem, Invalid, NotFound
 from servicekit.workers import TookTooLong, run_in_worker
 from storage import Session
 
-from kpi_engine.actions.bands import FROM_THE_START, derive_bands
+from kpi_engine.actions.bands import FROM_THE_START, publish_band_changes
 from kpi_engine.actions.fact_events import publish_scores
 from kpi_engine.model.document import Model, parse_model
 from kpi_engine.model.document_text import ModelInvalid, Problem
@@ -183,11 +183,11 @@ async def _publish(session: Session, found: list[tuple[Model, str]], by: UUID | 
         changes += await partials.recompute_partials(session, published)
     # Recomputed values of the past are published as history: nobody acts on them.
     await publish_scores(session, catalogue, changes, mode="history")
-    touched = [
+    first_days = [
         (catalogue.models[kpi], dict.fromkeys(await stays.find_agents_with_bands(session, kpi), FROM_THE_START))
         for kpi in new
     ]
-    await derive_bands(session, touched, mode="live", reason="new_kpi_version", past_is_history=True)
+    await publish_band_changes(session, first_days, mode="live", reason="new_kpi_version", past_is_history=True)
     return True
 
 
@@ -228,6 +228,6 @@ async def rederive_agents(session: Session, agents: Collection[UUID]) -> bool:
     if not any(map(_targets, catalogue.models.values())):
         return True
     await facts.lock_agents(session, [(session.tenant, agent) for agent in agents])
-    touched = [(each, dict.fromkeys(agents, FROM_THE_START)) for each in catalogue.models.values() if _targets(each)]
-    await derive_bands(session, touched, mode="live", reason="other_target", past_is_history=True)
+    first_days = [(each, dict.fromkeys(agents, FROM_THE_START)) for each in catalogue.models.values() if _targets(each)]
+    await publish_band_changes(session, first_days, mode="live", reason="other_target", past_is_history=True)
     return True

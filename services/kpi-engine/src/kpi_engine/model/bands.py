@@ -2,13 +2,13 @@
 
 An agent is in at most one band of a KPI. A band is entered at a window that lies in it, when `enter.x` of the last
 `enter.of` windows do. It is left when `leave.x` of the last `leave.of` windows since then lie elsewhere. Windows with
-too small a sample, or without a value, have no verdict and are skipped.
+too small a sample, or without a value, do not have enough data and are skipped.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from contracts.windows import window_name
@@ -35,7 +35,7 @@ class BandRules:
 
     @property
     def lookback(self) -> int:
-        """How many windows with a verdict are needed before a window to decide on it."""
+        """How many windows with enough data are needed before a window to decide on it."""
         return max(self.enter_of, self.leave_of) - 1
 
 
@@ -44,6 +44,17 @@ class LastLegs:
     """A window at the end of each workday with legs: the newest `legs` of them, of any day."""
 
     legs: int
+
+
+class Classification(NamedTuple):
+    """Whether a window has a value from a large enough sample, and the band that it is in: None without enough data, and
+    below the first band."""
+
+    has_enough_data: bool
+    band: str | None
+
+
+NOT_ENOUGH_DATA = Classification(has_enough_data=False, band=None)
 
 
 @dataclass(frozen=True)
@@ -74,17 +85,17 @@ class Bands:
         target = select_target(self.targets, person) if self.targets else None
         return (target.edges if target else self.edges), target
 
-    def verdict(self, value: Value, person: PersonAttributes) -> tuple[bool, str | None]:
-        """Whether a window of this value has a verdict, and the band that it is in."""
+    def classify(self, value: Value, person: PersonAttributes) -> Classification:
+        """Whether a window of this value has enough data, and the band that it is in."""
         if value.value is None or value.sample < self.min_sample:
-            return False, None
+            return NOT_ENOUGH_DATA
         edges, _ = self.edges_for(person)
-        return True, find_band(value.value, edges)
+        return Classification(has_enough_data=True, band=find_band(value.value, edges))
 
     def evaluate_window(self, day: date, value: Value, person: PersonAttributes) -> "EvaluatedWindow":
         """The window of `day`, with its value and the band in which it lies for this person."""
-        speaks, band = self.verdict(value, person)
-        return EvaluatedWindow(self.label(day), value.text, value.sample, band, speaks)
+        found = self.classify(value, person)
+        return EvaluatedWindow(self.label(day), value.text, value.sample, found.band, found.has_enough_data)
 
     def label(self, day: date) -> str:
         """The window's name: the workday, or the ISO week. Names sort by time."""
@@ -93,13 +104,13 @@ class Bands:
 
 @dataclass(frozen=True)
 class EvaluatedWindow:
-    """A window with its value. `speaks`: whether it has a verdict. `band` is None without a verdict and below the first band."""
+    """A window with its value, and its classification."""
 
     window: str
     value: str | None
     sample: int
     band: str | None
-    speaks: bool = True
+    has_enough_data: bool = True
 
 
 @dataclass(frozen=True)
@@ -132,24 +143,24 @@ def derive_stays(
 ) -> list[Stay]:
     """The stays that end in or after the window `begin`, oldest first. `windows`: in order of time.
 
-    Windows before `begin` are read only to decide on later ones; `rules.lookback` with a verdict are enough. `current`: the
+    Windows before `begin` are read only to decide on later ones; `rules.lookback` with enough data suffice. `current`: the
     stay that began before `begin` and has not ended before it.
     """
-    speaking: list[EvaluatedWindow] = []
+    windows_with_data: list[EvaluatedWindow] = []
     stayed: list[EvaluatedWindow] = []
     stays: list[Stay] = [current] if current else []
     since = 0
     for window in windows:
-        if not window.speaks:
+        if not window.has_enough_data:
             continue
-        speaking.append(window)
+        windows_with_data.append(window)
         if window.window < begin:
             if current and window.window <= current.entered:
-                since = len(speaking)
+                since = len(windows_with_data)
             continue
         left_stay = None
         if current:
-            recent = speaking[since:][-rules.leave_of :]
+            recent = windows_with_data[since:][-rules.leave_of :]
             elsewhere = 0 if window.band == current.band else sum(other.band != current.band for other in recent)
             if elsewhere < rules.leave_x:
                 stayed.append(window)
@@ -157,12 +168,12 @@ def derive_stays(
             current = replace(current, stayed_windows=tuple(stayed))
             stays[-1] = left_stay = _end_stay(current, window.window, tuple(recent))
             current = None
-        recent = speaking[-rules.enter_of :]
+        recent = windows_with_data[-rules.enter_of :]
         if window.band and sum(other.band == window.band for other in recent) >= rules.enter_x:
             current = Stay(
                 window.band, window.window, from_band=left_stay.band if left_stay else None, entry=tuple(recent)
             )
-            since, stayed = len(speaking), []
+            since, stayed = len(windows_with_data), []
             if left_stay:
                 stays[-1] = _end_stay(left_stay, window.window, left_stay.exit, window.band)
             stays.append(current)
@@ -176,7 +187,7 @@ def _end_stay(stay: Stay, window: str, evidence: tuple[EvaluatedWindow, ...], to
 
 
 @dataclass(frozen=True)
-class AnnouncedStay:
+class PublishedStay:
     """A published stay. `stayed_windows`: the windows that were published as those in which it went on."""
 
     id: UUID
@@ -193,7 +204,7 @@ class Transition:
     `windows`, and no longer in `withdrawn` ones; `stayed_windows` are then all of its windows."""
 
     kind: Literal["entered", "stayed", "left", "retract_entered", "retract_left"]
-    id: UUID
+    stay_id: UUID
     band: str
     at_window: str
     stay: Stay | None = None
@@ -203,11 +214,11 @@ class Transition:
 
 
 def diff_stays(
-    announced: Iterable[AnnouncedStay], derived: Sequence[Stay], fresh_id: Callable[[Stay], UUID], *, begin: str = ""
+    published: Iterable[PublishedStay], derived: Sequence[Stay], new_stay_id: Callable[[Stay], UUID], *, begin: str = ""
 ) -> list[Transition]:
     """The transitions from the published stays to the derived ones: retractions (newest first), then the others (oldest
-    first). `fresh_id` makes the id of a stay that was not published. `begin`: as for `derive_stays`."""
-    known = {(stay.band, stay.entered): stay for stay in announced}
+    first). `new_stay_id` makes the id of a stay that was not published. `begin`: as for `derive_stays`."""
+    known = {(stay.band, stay.entered): stay for stay in published}
     current = {(stay.band, stay.entered): stay for stay in derived}
     gone: list[Transition] = []
     for place, stay in sorted(known.items(), key=lambda item: item[0][1], reverse=True):
@@ -219,7 +230,7 @@ def diff_stays(
     new: list[Transition] = []
     for stay in derived:
         before = known.get((stay.band, stay.entered))
-        stay_id = before.id if before else fresh_id(stay)
+        stay_id = before.id if before else new_stay_id(stay)
         if before is None:
             new.append(Transition("entered", stay_id, stay.band, stay.entered, stay))
         if stayed := _build_stayed_transition(stay_id, stay, before.stayed_windows if before else (), begin):

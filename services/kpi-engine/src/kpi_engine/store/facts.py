@@ -219,7 +219,7 @@ async def apply_facts(
         by_reader.setdefault(id(reader), (reader, []))[1].append((*row, known_at[row[0]]))
     staged = 0
     for reader, found in by_reader.values():
-        await session.copy_in("stage_fact", [*reader.columns, "known_at"], found)
+        await session.copy_rows("stage_fact", [*reader.columns, "known_at"], found)
         staged += len(found)
     if id(SUBMISSION_READER) in by_reader:
         await session.run(_SET_NAMED_AGENT)

@@ -1,7 +1,6 @@
 """Published stays in bands, and the windows that partials do not hold: those of the last legs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import date
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -12,7 +11,7 @@ from servicekit.visibility import VisibilityFilter
 from sqlalchemy import insert
 from storage import Session
 
-from kpi_engine.model.bands import AnnouncedStay, LastLegs, Stay, Transition
+from kpi_engine.model.bands import EvaluatedWindow, LastLegs, PublishedStay, Stay, Transition
 from kpi_engine.store.models import PublishedModel
 from kpi_engine.store.partials import DailySeries, contributions_sql, windowed_components_sql
 from kpi_engine.store.tables import band_stay
@@ -21,7 +20,7 @@ KpiAgent = tuple[str, UUID]
 
 
 # OFFSET 0 makes it one look-up per agent and KPI: without statistics the planner reads all of the tenant's stays.
-_ANNOUNCED = """
+_PUBLISHED_STAYS = """
 SELECT b.id, w.kpi, w.agent_id, b.band, b.entered, b."left", b.to_band, b.held,
     b.retracted_at IS NOT NULL
 FROM unnest(cast(:kpis AS text[]), cast(:agents AS uuid[]), cast(:begins AS text[])) AS w (kpi, agent_id, begin)
@@ -33,21 +32,21 @@ ORDER BY b.entered COLLATE "C"
 """
 
 
-async def load_announced(
-    session: Session, tenant: str, begins: Mapping[KpiAgent, str]
-) -> tuple[dict[KpiAgent, list[AnnouncedStay]], dict[tuple[str, UUID, str, str], int]]:
-    """The published stays that are not retracted and have not ended before the window `begins[KPI, agent]`, by KPI and
+async def load_published_stays(
+    session: Session, tenant: str, first_windows: Mapping[KpiAgent, str]
+) -> tuple[dict[KpiAgent, list[PublishedStay]], dict[tuple[str, UUID, str, str], int]]:
+    """The published stays that are not retracted and have not ended before the window `first_windows[KPI, agent]`, by KPI and
     agent; and from that window on how often a stay was retracted, by KPI, agent, band and window of entering."""
     found = await session.tuples(
-        _ANNOUNCED,
+        _PUBLISHED_STAYS,
         {
             "tenant": tenant,
-            "kpis": [kpi for kpi, _ in begins],
-            "agents": [agent_id for _, agent_id in begins],
-            "begins": list(begins.values()),
+            "kpis": [kpi for kpi, _ in first_windows],
+            "agents": [agent_id for _, agent_id in first_windows],
+            "begins": list(first_windows.values()),
         },
     )
-    standing: dict[KpiAgent, list[AnnouncedStay]] = {}
+    standing: dict[KpiAgent, list[PublishedStay]] = {}
     retraction_counts: dict[tuple[str, UUID, str, str], int] = {}
     for stay_id, kpi, agent_id, band, entered, left, to_band, held, retracted in found:
         if retracted:
@@ -55,7 +54,7 @@ async def load_announced(
             retraction_counts[place] = retraction_counts.get(place, 0) + 1
         else:
             standing.setdefault((kpi, agent_id), []).append(
-                AnnouncedStay(stay_id, band, entered, left, to_band, tuple(held))
+                PublishedStay(stay_id, band, entered, left, to_band, tuple(held))
             )
     return standing, retraction_counts
 
@@ -89,26 +88,26 @@ async def save_transitions(session: Session, tenant: str, transitions: Sequence[
             entered.append(
                 {
                     "tenant": tenant,
-                    "id": change.id,
+                    "id": change.stay_id,
                     "kpi": published.kpi,
                     "agent_id": agent_id,
                     "band": change.band,
                     "entered": change.at_window,
                     "from_band": stay.from_band,
                     "model_version": published.version,
-                    "entry": [asdict(window) for window in stay.entry],
+                    "entry": _to_stored_windows(stay.entry),
                     "announced_at": session.now,
                     **_exit_columns(stay),
                 }
             )
         elif change.kind == "stayed":
-            windows[change.id] = change.stayed_windows
+            windows[change.stay_id] = change.stayed_windows
         elif change.kind == "left":
             assert stay is not None, "a stay that was left is part of its transition"
-            changed[change.id] = {"id": change.id, "retracted_at": None, **_exit_columns(stay)}
+            changed[change.stay_id] = {"id": change.stay_id, "retracted_at": None, **_exit_columns(stay)}
         else:  # a retraction
             retracted_at = session.now if change.kind == "retract_entered" else None
-            changed[change.id] = {"id": change.id, "retracted_at": retracted_at, **_exit_columns(None)}
+            changed[change.stay_id] = {"id": change.stay_id, "retracted_at": retracted_at, **_exit_columns(None)}
     inserted = {row["id"] for row in entered}
     for row in entered:
         row["held"] = list(windows.pop(row["id"], ()))
@@ -128,10 +127,14 @@ def _exit_columns(stay: Stay | None) -> dict[str, Any]:
     """The columns that say how a stay ended; None: it has not ended or was retracted."""
     if stay is None:
         return {"left": None, "to_band": None, "exit": []}
-    return {"left": stay.left, "to_band": stay.to_band, "exit": [asdict(window) for window in stay.exit]}
+    return {"left": stay.left, "to_band": stay.to_band, "exit": _to_stored_windows(stay.exit)}
 
 
-async def next_versions(session: Session, count: int) -> list[int]:
+def _to_stored_windows(windows: Iterable[EvaluatedWindow]) -> list[dict[str, Any]]:
+    return [{"window": each.window, "value": each.value, "sample": each.sample, "band": each.band} for each in windows]
+
+
+async def next_event_versions(session: Session, count: int) -> list[int]:
     """Rising version numbers for events about agents whom the caller has locked."""
     if not count:
         return []
@@ -165,10 +168,10 @@ async def load_last_legs(
     tenant: str,
     published: PublishedModel,
     window: LastLegs,
-    firsts: Mapping[UUID, date],
+    first_days: Mapping[UUID, date],
     days_before: int,
 ) -> dict[UUID, DailySeries]:
-    """For each workday with legs that count, from `firsts[agent]` on and `days_before` such days before it: sample and
+    """For each workday with legs that count, from `first_days[agent]` on and `days_before` such days before it: sample and
     components of the newest `window.legs` legs up to its end."""
     plan, over = published.model.plan, " OVER latest"
     # The samples of the partials tell how far back these legs reach, so that older facts are not read. Contributions are
@@ -197,8 +200,8 @@ async def load_last_legs(
         {
             "tenant": tenant,
             "kpi": published.kpi,
-            "agents": list(firsts),
-            "firsts": list(firsts.values()),
+            "agents": list(first_days),
+            "firsts": list(first_days.values()),
             "back": days_before,
             "legs": window.legs,
             "most": days_before + window.legs,

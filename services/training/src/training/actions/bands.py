@@ -1,4 +1,4 @@
-"""Applies assignment rules to band events: assigns, withdraws and assigns again."""
+"""Applies assignment rules to band events: assigns, withdraws and reinstates."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from contracts.windows import window_days
 from servicekit import ReceivedEvent, directory
 from storage import Session
 
-from training.actions.rule_assignments import TemplateHeads, assign_by_rule, event_fields
+from training.actions.rule_assignments import TemplatesBySlug, assign_by_rule, event_fields
 from training.model.assignment import AssignmentRow
 from training.model.assignment_changes import AssignmentChanges
 from training.model.effect import window_end_day
@@ -29,10 +29,12 @@ from training.model.rules import (
 from training.model.stays import BandEvent, BandStay
 from training.store import assignments, stays, templates
 
-_CURRENT_EVENTS = (BandEntered, BandStayed)
+_NEEDS_ONGOING_STAY = (BandEntered, BandStayed)
 """Events that have effects only while the stay lasts."""
 
 FindWorkday = Callable[[UUID, datetime], date]
+RulesByBand = Mapping[tuple[str, str], list[Rule]]
+"""By KPI and band, in the order in which they apply."""
 
 
 async def apply_band_events(session: Session, events: Sequence[ReceivedEvent[BandEvent]]) -> None:
@@ -43,54 +45,65 @@ async def apply_band_events(session: Session, events: Sequence[ReceivedEvent[Ban
     superseded by a later one.
     """
     known = await stays.load_stays(session, {event.body.band_event_id for event in events})
-    entered = {(each.body.agent_id, each.body.kpi) for each in events if isinstance(each.body, _CURRENT_EVENTS)}
+    entered = {(each.body.agent_id, each.body.kpi) for each in events if isinstance(each.body, _NEEDS_ONGOING_STAY)}
     newest = await stays.load_newest_entered(session, entered) if entered else {}
     undated = {event.body.agent_id for event in events if window_days(event.body.at_window) is None}
     workdays = await directory.load_workdays(session, undated) if undated else None
     changed: dict[UUID, BandStay] = {}
-    live: list[tuple[ReceivedEvent[BandEvent], BandStay]] = []
+    effective: list[tuple[ReceivedEvent[BandEvent], BandStay]] = []
     for event in events:
         body, attributes = event.body, event.attributes
         stay = known.setdefault(body.band_event_id, BandStay.from_event(body))
         # Only older releases named windows without a day. Such a window counts for the agent's day of the event.
         today = workdays.workday_of(body.agent_id, attributes.time) if workdays else attributes.time.date()
-        ahead = stay.is_ahead_of(body) and not isinstance(body, BandStayed)
-        late = ahead or _is_superseded(body, today, newest)
+        has_effect = _has_effect(body, stay, today, newest)
         if not stay.apply(attributes.id, body, today):
             continue
         changed[body.band_event_id] = stay
-        retracted_before = isinstance(body, _CURRENT_EVENTS) and stay.retracted
-        if body.mode == "live" and not retracted_before and not late:
-            live.append((event, replace(stay)))
+        if has_effect:
+            effective.append((event, replace(stay)))
     if changed:
         await stays.upsert_stays(session, changed.values())
-    if live:
-        await _apply_rules(session, live)
+    if effective:
+        await _apply_rules(session, effective)
+
+
+def _has_effect(
+    body: BandEvent, stay: BandStay, today: date, newest: Mapping[tuple[UUID, str], stays.LastEntered]
+) -> bool:
+    """Whether the event may change assignments. `stay`: as it was before the event."""
+    is_outdated = stay.is_newer_than(body) and not isinstance(body, BandStayed)
+    is_retracted = isinstance(body, _NEEDS_ONGOING_STAY) and stay.retracted
+    return body.mode == "live" and not (is_outdated or is_retracted or _is_superseded(body, today, newest))
 
 
 def _is_superseded(body: BandEvent, today: date, newest: Mapping[tuple[UUID, str], stays.LastEntered]) -> bool:
     """Whether a later stay is known already: an agent is in one band of a KPI at a time."""
-    if not isinstance(body, _CURRENT_EVENTS) or not body.version or (body.agent_id, body.kpi) not in newest:
+    if not isinstance(body, _NEEDS_ONGOING_STAY) or not body.version or (body.agent_id, body.kpi) not in newest:
         return False
     entered_on, version = newest[body.agent_id, body.kpi]
     return body.version < version and window_end_day(body.at_window, today) < entered_on
 
 
-async def _apply_rules(session: Session, live: Sequence[tuple[ReceivedEvent[BandEvent], BandStay]]) -> None:
-    """`live`: each event with a copy of its stay as it was after that event."""
-    rules = await _load_rules_by_band(session, [event.body for event, _ in live])
-    live = [
-        each for each in live if not isinstance(each[0].body, BandStayed) or _find_stayed_rules(each[0].body, rules)
+async def _apply_rules(session: Session, effective: Sequence[tuple[ReceivedEvent[BandEvent], BandStay]]) -> None:
+    """`effective`: each event with a copy of its stay as it was after that event."""
+    rules = await _load_rules_by_band(session, [event.body for event, _ in effective])
+    effective = [
+        each
+        for each in effective
+        if not isinstance(each[0].body, BandStayed) or _find_stayed_rules(each[0].body, rules)
     ]
-    if not live:
+    if not effective:
         return
-    events = [event for event, _ in live]
+    events = [event for event, _ in effective]
     assignable = {event.body.agent_id for event in events if _may_assign(event.body, rules)}
     changes = AssignmentChanges(
         await assignments.load_by_stays(session, {event.body.band_event_id for event in events}),
         await assignments.load_earlier(session, assignable),
     )
-    heads = await templates.find_heads(session, {rule.template for found in rules.values() for rule in found})
+    templates_by_slug = await templates.find_heads(
+        session, {rule.template for found in rules.values() for rule in found}
+    )
     with_stayed_rules = {event.body.agent_id for event in events if _find_stayed_rules(event.body, rules)}
     workdays = await directory.load_workdays(session, with_stayed_rules) if with_stayed_rules else None
 
@@ -98,20 +111,31 @@ async def _apply_rules(session: Session, live: Sequence[tuple[ReceivedEvent[Band
         assert workdays is not None
         return workdays.workday_of(agent_id, at)
 
-    for event, stay in live:
-        body = event.body
+    for event, stay in effective:
         with session.as_of(event.attributes.time, event.attributes):
-            if isinstance(body, BandEntered):
-                for rule in rules.get((body.kpi, body.band), ()):
-                    if rule.trigger == "entered":
-                        _assign_on_entered(session, changes, rule, body, heads)
-            elif isinstance(body, BandLeft):
-                _withdraw_on_left(session, changes, body)
-            elif isinstance(body, BandCorrected):
-                _apply_correction(session, changes, body)
-            for rule in _find_stayed_rules(body, rules):
-                _reconcile_stayed(session, changes, rule, stay, body, heads, find_workday)
+            _apply_event(session, changes, rules, event.body, stay, templates_by_slug, find_workday)
     await assignments.write_changes(session, changes)
+
+
+def _apply_event(
+    session: Session,
+    changes: AssignmentChanges,
+    rules: RulesByBand,
+    body: BandEvent,
+    stay: BandStay,
+    templates_by_slug: TemplatesBySlug,
+    find_workday: FindWorkday,
+) -> None:
+    if isinstance(body, BandEntered):
+        for rule in rules.get((body.kpi, body.band), ()):
+            if rule.trigger == "entered":
+                _assign_on_entered(session, changes, rule, body, templates_by_slug)
+    elif isinstance(body, BandLeft):
+        _withdraw_on_left(session, changes, body)
+    elif isinstance(body, BandCorrected):
+        _apply_correction(session, changes, body)
+    for rule in _find_stayed_rules(body, rules):
+        _update_stayed_assignment(session, changes, rule, stay, body, templates_by_slug, find_workday)
 
 
 async def _load_rules_by_band(session: Session, bodies: Sequence[BandEvent]) -> dict[tuple[str, str], list[Rule]]:
@@ -126,27 +150,27 @@ async def _load_rules_by_band(session: Session, bodies: Sequence[BandEvent]) -> 
     return found
 
 
-def _find_stayed_rules(body: BandEvent, rules: Mapping[tuple[str, str], list[Rule]]) -> list[Rule]:
+def _find_stayed_rules(body: BandEvent, rules: RulesByBand) -> list[Rule]:
     """The rules with the trigger `stayed` that the event may make due or no longer due."""
     if isinstance(body, BandLeft) or (isinstance(body, BandCorrected) and body.retracts == "entered"):
         return []
     return [rule for rule in rules.get((body.kpi, body.band), ()) if rule.trigger == "stayed"]
 
 
-def _may_assign(body: BandEvent, rules: Mapping[tuple[str, str], list[Rule]]) -> bool:
+def _may_assign(body: BandEvent, rules: RulesByBand) -> bool:
     if isinstance(body, BandCorrected):
         return body.retracts == "left"
     return not isinstance(body, BandLeft) and (body.kpi, body.band) in rules
 
 
 def _assign_on_entered(
-    session: Session, changes: AssignmentChanges, rule: Rule, body: BandEntered, heads: TemplateHeads
+    session: Session, changes: AssignmentChanges, rule: Rule, body: BandEntered, templates_by_slug: TemplatesBySlug
 ) -> None:
     assign_by_rule(
         session,
         changes,
         rule,
-        heads,
+        templates_by_slug,
         occasion=str(body.band_event_id),
         agent_id=body.agent_id,
         band_event_id=body.band_event_id,
@@ -165,13 +189,13 @@ def _evidence(body: BandEvent) -> dict[str, Any]:
     return {name: getattr(body, name) for name in names}
 
 
-def _reconcile_stayed(
+def _update_stayed_assignment(
     session: Session,
     changes: AssignmentChanges,
     rule: Rule,
     stay: BandStay,
     body: BandEvent,
-    heads: TemplateHeads,
+    templates_by_slug: TemplatesBySlug,
     find_workday: FindWorkday,
 ) -> None:
     """Assigns the rule's training once the stay has gone on for `rule.windows` windows since it began or since the last
@@ -187,15 +211,15 @@ def _reconcile_stayed(
         default=None,
     )
     windows = stay.windows_after(since) if rule.of is None or prerequisites else []
-    is_due = stay.is_ongoing and len(windows) >= (rule.windows or 0)
+    condition_met = stay.is_ongoing and len(windows) >= (rule.windows or 0)
     current = next((row for row in own if row.status not in DONE_STATUSES), None)
     if current is None:
-        if is_due:
+        if condition_met:
             assign_by_rule(
                 session,
                 changes,
                 rule,
-                heads,
+                templates_by_slug,
                 occasion=f"{body.band_event_id} stayed {len(done) + 1}",
                 agent_id=body.agent_id,
                 band_event_id=body.band_event_id,
@@ -203,9 +227,9 @@ def _reconcile_stayed(
                 band=body.band,
                 evidence={**_evidence(body), "windows": [window.model_dump(mode="json") for window in windows]},
             )
-    elif is_due and current.status == "withdrawn" and not current.is_withdrawn_by_hand:
-        _reassign(session, changes, current)
-    elif stay.is_ongoing and not is_due and current.status == "assigned":
+    elif condition_met and current.status == "withdrawn" and not current.is_withdrawn_by_hand:
+        _reinstate(session, changes, current)
+    elif stay.is_ongoing and not condition_met and current.status == "assigned":
         _withdraw(session, changes, current, STAYED_NO_LONGER, "stayed_no_longer", {}, corrected=True)
 
 
@@ -227,14 +251,14 @@ def _apply_correction(session: Session, changes: AssignmentChanges, body: BandCo
                 session, changes, row, why, body.reason_code or "band_corrected", body.reason_values, corrected=True
             )
         elif not retracts_entered and row.status == "withdrawn" and not row.corrected:
-            _reassign(session, changes, row)
+            _reinstate(session, changes, row)
 
 
-def _reassign(session: Session, changes: AssignmentChanges, row: AssignmentRow) -> None:
+def _reinstate(session: Session, changes: AssignmentChanges, row: AssignmentRow) -> None:
     """Undoes the withdrawal, unless the training is open for this person already."""
     if any(each.template == row.template and each.status in OPEN_STATUSES for each in changes.earlier_of(row.agent_id)):
         return
-    row.assign_again(compute_due_at(row.due_days, session.now))
+    row.reinstate(compute_due_at(row.due_days, session.now))
     changes.mark_changed(row)
     session.emit(AssignmentAssigned(**event_fields(row)))
 

@@ -28,7 +28,7 @@ async def apply_follow_up_rules(session: Session, row: AssignmentRow, trigger: L
         await assignments.load_by_occasions(session, [occasion]),
         await assignments.load_earlier(session, {row.agent_id}),
     )
-    heads = await templates.find_heads(session, {rule.template for rule in rules})
+    templates_by_slug = await templates.find_heads(session, {rule.template for rule in rules})
     evidence = {
         **{name: value for name, value in (row.evidence or {}).items() if name not in ("rule", "trigger")},
         "follows": str(row.id),
@@ -42,7 +42,7 @@ async def apply_follow_up_rules(session: Session, row: AssignmentRow, trigger: L
             session,
             changes,
             rule,
-            heads,
+            templates_by_slug,
             occasion=occasion,
             agent_id=row.agent_id,
             band_event_id=row.band_event_id,

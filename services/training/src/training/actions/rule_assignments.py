@@ -13,7 +13,7 @@ from training.model.assignment_changes import AssignmentChanges
 from training.model.rules import Rule, compute_due_at, find_skip_reason
 from training.store.templates import TemplateRow
 
-TemplateHeads = Mapping[str, TemplateRow]
+TemplatesBySlug = Mapping[str, TemplateRow]
 """Existing templates by slug."""
 
 _EVENT_FIELDS = (
@@ -60,7 +60,7 @@ def assign_by_rule(
     session: Session,
     changes: AssignmentChanges,
     rule: Rule,
-    heads: TemplateHeads,
+    templates_by_slug: TemplatesBySlug,
     *,
     occasion: str,
     agent_id: UUID,
@@ -70,7 +70,7 @@ def assign_by_rule(
     evidence: dict[str, Any],
 ) -> None:
     """Assigns the rule's training, at most once for an occasion, or records why it is skipped."""
-    head = heads.get(rule.template)
+    head = templates_by_slug.get(rule.template)
     version = None if head is None or head.archived else head.version
     skip = find_skip_reason(rule, changes.earlier_of(agent_id), published=version is not None, now=session.now)
     if skip is not None or head is None or version is None:

@@ -58,7 +58,7 @@ class AssignmentRow:
         """Whether somebody took the training back. No event of the band gives it again."""
         return self.status == "withdrawn" and self.withdrawn_code == BY_HAND
 
-    def assign_again(self, due_at: datetime | None) -> None:
+    def reinstate(self, due_at: datetime | None) -> None:
         """Undoes a withdrawal."""
         self.status = "assigned"
         self.withdrawn_at = self.withdrawn_reason = self.withdrawn_code = self.withdrawn_values = None

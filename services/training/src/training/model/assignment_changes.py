@@ -30,9 +30,9 @@ class AssignmentChanges:
         """Whether the rule has assigned its training for this occasion already."""
         return (rule, occasion) in self._occasions
 
-    def rows_of_stay(self, band_event_id: UUID) -> list[AssignmentRow]:
+    def rows_of_stay(self, stay_id: UUID) -> list[AssignmentRow]:
         """The assignments of a stay, oldest first."""
-        return self._by_stay.get(band_event_id, [])
+        return self._by_stay.get(stay_id, [])
 
     def earlier_of(self, agent_id: UUID) -> list[EarlierAssignment]:
         """All assignments of a person, with those of this batch."""

@@ -37,7 +37,7 @@ class BandStay:
         """A stay of which nothing is known but its place. `apply` adds the event."""
         return cls(body.band_event_id, body.agent_id, body.kpi, body.band, body.model_version)
 
-    def is_ahead_of(self, body: BandEvent) -> bool:
+    def is_newer_than(self, body: BandEvent) -> bool:
         """Whether a newer event of this stay was applied already: then this one has no effect on assignments."""
         return 0 < body.version < self.version
 
@@ -51,7 +51,7 @@ class BandStay:
         self.heard.append(event_id)
         if isinstance(body, BandEntered):
             self.entered_on = window_end_day(body.at_window, today)
-        if self.is_ahead_of(body):
+        if self.is_newer_than(body):
             return True
         self.version = max(self.version, body.version)
         match body:

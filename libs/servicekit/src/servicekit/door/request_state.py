@@ -1,4 +1,4 @@
-"""The unit of work of a request: its session, its caller, and its idempotency key."""
+"""The state of a request: its session, its caller, and its idempotency key."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ from servicekit.tokens import Claims
 
 
 @dataclass
-class UnitOfWork:
-    """A request's unit of work. The first dependency that needs a session opens it; the door commits it. `claims` are
-    verified before anything else."""
+class RequestState:
+    """What the door knows of a request. The first dependency that needs a session opens it; the door commits it. `claims`
+    are verified before anything else."""
 
     policy: RoutePolicy = field(default_factory=RoutePolicy)
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -41,4 +41,4 @@ def get_context(request: Request) -> ServiceContext:
 
 def check_roles(request: Request, caller: Caller) -> None:
     """Raises Forbidden unless the caller has a role for the route. For handlers that authenticate the caller themselves."""
-    request.state.unit.policy.require_role(caller)
+    request.state.door.policy.require_role(caller)
