@@ -104,7 +104,7 @@ async def test_what_a_connection_saw_is_forgotten_with_the_transaction(sessions:
             assert (await connection.exec_driver_sql("SELECT * FROM note")).all() == []
 
 
-async def test_a_unit_of_work_can_narrow_itself(sessions: Sessions) -> None:
+async def test_a_session_can_narrow_itself(sessions: Sessions) -> None:
     async with sessions.begin(["acme", "zeta"], now=NOW) as session:
         await session.execute("INSERT INTO note VALUES ('acme', '1', 'x'), ('zeta', '1', 'x')")
         with pytest.raises(ValueError):
@@ -264,7 +264,7 @@ async def test_the_commit_waits_for_what_is_written_first(sessions: Sessions, ad
     assert admin.execute("SELECT count(*) FROM note").fetchone() == (1,)
 
 
-async def test_nothing_is_committed_when_that_fails_and_it_ends_with_its_unit_of_work(
+async def test_nothing_is_committed_when_that_fails_and_it_ends_with_its_session(
     sessions: Sessions, admin: Admin
 ) -> None:
     ended = asyncio.Event()
@@ -331,7 +331,7 @@ async def test_events_are_recorded_with_their_envelope_in_the_order_of_emitting(
         assert AssignmentAssigned.model_validate_json(value)
 
 
-async def test_a_unit_of_work_that_fails_says_nothing(sessions: Sessions, admin: Admin) -> None:
+async def test_a_session_that_fails_says_nothing(sessions: Sessions, admin: Admin) -> None:
     with pytest.raises(RuntimeError):
         async with sessions.begin(["acme"], now=NOW) as session:
             session.emit(event())
