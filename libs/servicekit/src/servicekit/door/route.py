@@ -53,7 +53,7 @@ class TransactionalRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
         super().__init__(path, _let_others_run_after(endpoint), **kwargs)
-        if get_route_policy(self.endpoint) is None and depends_on(self.dependant, get_caller):
+        if get_route_policy(self.endpoint) is None and self.needs_caller:
             raise TypeError(f"{self.name}: say with `@route_policy` who may call it.")
         extra = {**(self.policy.openapi_extensions() if self.requires_token else {}), **(self.openapi_extra or {})}
         self.openapi_extra = extra
@@ -67,57 +67,57 @@ class TransactionalRoute(APIRoute):
 
     @cached_property
     def body_adapter(self) -> TypeAdapter[Any]:
-        """The type that the body is validated against."""
+        """Validates the body against its type."""
         assert self.body_field is not None
         return TypeAdapter(cast("Any", self.body_field.field_info.annotation))
 
     @cached_property
     def requires_token(self) -> bool:
         """Whether the route needs an access token, which the door or the handler verifies."""
-        return depends_on(self.dependant, get_caller) or self.policy.verifies_token_itself
+        return self.needs_caller or self.policy.verifies_token_itself
 
     @cached_property
     def stores_responses(self) -> bool:
         """Whether the door stores the route's responses by Idempotency-Key."""
         streams = isinstance(self.response_class, type) and issubclass(self.response_class, StreamingResponse)
-        writes = bool(WRITE_METHODS & set(self.methods or ()))
-        return writes and self.policy.idempotency_key and depends_on(self.dependant, get_caller) and not streams
+        return self.writes and self.policy.idempotency_key and self.needs_caller and not streams
 
     @cached_property
     def accepts_idempotency_key(self) -> bool:
         """Whether the route accepts an Idempotency-Key, which the door or the handler handles."""
         return self.stores_responses or IDEMPOTENCY_HEADER in header_names(self.dependant)
 
-    def get_route_handler(  # noqa: C901 - one clause for each kind of error that becomes a problem document
-        self,
-    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    @cached_property
+    def needs_caller(self) -> bool:
+        """Whether the door verifies the token before it checks anything else."""
+        return depends_on(self.dependant, get_caller)
+
+    @cached_property
+    def writes(self) -> bool:
+        """Whether one of the route's methods may change something."""
+        return bool(WRITE_METHODS & set(self.methods or ()))
+
+    @cached_property
+    def reads_body(self) -> bool:
+        """Whether the door reads the body; otherwise the handler does, as far as it needs it."""
+        return self.policy.body_bytes is not None and (
+            self.body_field is not None or (self.writes and self.needs_caller)
+        )
+
+    @cached_property
+    def query_parameters(self) -> dict[str, bool]:
+        """Name → whether it may be repeated, for each query parameter that the route accepts."""
+        return query_names(self.dependant)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler that wraps FastAPI's own: checks the request, runs it, and translates errors."""
         original = self.original_handler = super().get_route_handler()
-        policy, query_parameters, needs_caller = (
-            self.policy,
-            query_names(self.dependant),
-            depends_on(self.dependant, get_caller),
-        )
-        writes = bool(WRITE_METHODS & set(self.methods or ()))
-        refuses_key = writes and not self.accepts_idempotency_key
-        reads_body = policy.body_bytes is not None and (self.body_field is not None or (writes and needs_caller))
 
-        async def handle(raw_request: Request) -> Response:  # noqa: C901, PLR0912 - as above
-            state = raw_request.state.door = RequestState(policy, stores_response=self.stores_responses)
-            request = BoundedRequest(raw_request, policy.body_bytes)
+        async def handle(raw_request: Request) -> Response:
+            state = raw_request.state.door = RequestState(self.policy, stores_response=self.stores_responses)
+            request = BoundedRequest(raw_request, self.policy.body_bytes)
             try:
-                if needs_caller:
-                    state.claims = await get_context(request).verifier.verify(bearer_token(request))
-                check_parameters(request, query_parameters)
-                _check_idempotency_key(request, refused=refuses_key)
-                request.check_content_length()
-                if reads_body and _has_body(request):
-                    if state.claims:
-                        await _require_role(request, state)
-                    await request.body()
-                    if self.body_field is not None:
-                        await request.parse_json_body()
-                        request.truncate_invalid_body(self.body_adapter)
+                await self._check_request(request, state)
                 # Leaving this block commits; an exception, also StoredResponse, rolls back.
                 async with state.stack:
                     # There is no limit in total, only one for blocking the event loop.
@@ -127,36 +127,43 @@ class TransactionalRoute(APIRoute):
                 return response
             except StoredResponse as stored:
                 return stored.response
-            except HTTPException as error:
-                if error.status_code != 400:
+            except Exception as error:
+                problem = await _translate_error(error, request)
+                if problem is None:
                     raise
-                # The framework cannot parse the body: a form without boundary, or with too many parts.
-                problem = FieldProblem(
-                    pointer="/body", problem=str(error.detail)[:500], cure="send it as it is described"
-                )
-                raise Invalid("unreadable-body", "The body cannot be read.", errors=[problem]) from error
-            except RecursionError as error:
-                raise Invalid("nested-too-deeply", "What was sent is nested too deeply. Write it flatter.") from error
-            except OverBudget as error:
-                raise Invalid("took-too-long", f"This was given up: {error}. Ask for less at once.") from error
-            except (OperationalError, InterfaceError, PoolTimeout, ConnectionError) as error:
-                raise Unavailable(
-                    "database-away", "The database or the document store cannot be reached.", retry_after=2
-                ) from error
-            except IntegrityError as error:
-                raise await translate_integrity_error(error, get_context(request).sessions) or error from error
-            except (DataError, UnicodeEncodeError, OverflowError) as error:
-                raise Invalid("unstorable-value", "A value is not one that the database can hold.") from error
+                raise problem from error
 
         return handle
+
+    async def _check_request(self, request: BoundedRequest, state: RequestState) -> None:
+        """The checks before the transaction, and the body where the door reads it."""
+        if self.needs_caller:
+            state.claims = await get_context(request).verifier.verify(bearer_token(request))
+        check_parameters(request, self.query_parameters)
+        _check_idempotency_key(request, refused=self.writes and not self.accepts_idempotency_key)
+        request.check_content_length()
+        if not self.reads_body or not _has_body(request):
+            return
+        if state.claims:
+            await _require_role(request, state)
+        await request.body()
+        if self.body_field is not None:
+            await request.parse_json_body()
+            request.truncate_invalid_body(self.body_adapter)
 
     async def _handle_request(self, handler: RouteHandler, request: Request, state: RequestState) -> Response:
         if self.has_etag and "GET" in (self.methods or ()):
             return await respond_with_etag(self, handler, request)
-        if self.read_route is None:
-            if WRITE_METHODS & set(self.methods or ()):
-                await check_preconditions(self, request)
-            return await handler(request)
+        if self.read_route is not None:
+            return await self._handle_edit(self.read_route, handler, request, state)
+        if self.writes:
+            await check_preconditions(self, request)
+        return await handler(request)
+
+    async def _handle_edit(
+        self, read_route: "TransactionalRoute", handler: RouteHandler, request: Request, state: RequestState
+    ) -> Response:
+        """Changes what `read_route` reads, under the lock of its edits. The response has the new ETag."""
         caller = await get_caller(request)
         assert state.session is not None
         tenant = caller.tenant
@@ -165,9 +172,31 @@ class TransactionalRoute(APIRoute):
         await lock_edits(state.session, tenant, request.url.path if self.policy.lock_resource_only else "")
         await check_preconditions(self, request)
         response = await handler(request)
-        if response.status_code in (200, 201) and (tag := await compute_current_etag(self.read_route, request)):
+        if response.status_code in (200, 201) and (tag := await compute_current_etag(read_route, request)):
             response.headers["etag"] = tag
         return response
+
+
+async def _translate_error(error: Exception, request: Request) -> Exception | None:
+    """The error as one that becomes a problem document; None when it is raised as it is."""
+    match error:
+        case HTTPException(status_code=400):
+            # The framework cannot parse the body: a form without boundary, or with too many parts.
+            cure = "send it as it is described"
+            problem = FieldProblem(pointer="/body", problem=str(error.detail)[:500], cure=cure)
+            return Invalid("unreadable-body", "The body cannot be read.", errors=[problem])
+        case RecursionError():
+            return Invalid("nested-too-deeply", "What was sent is nested too deeply. Write it flatter.")
+        case OverBudget():
+            return Invalid("took-too-long", f"This was given up: {error}. Ask for less at once.")
+        case OperationalError() | InterfaceError() | PoolTimeout() | ConnectionError():
+            return Unavailable("database-away", "The database or the document store cannot be reached.", retry_after=2)
+        case IntegrityError():
+            return await translate_integrity_error(error, get_context(request).sessions)
+        case DataError() | UnicodeEncodeError() | OverflowError():
+            return Invalid("unstorable-value", "A value is not one that the database can hold.")
+        case _:
+            return None
 
 
 def _let_others_run_after(endpoint: Callable[..., Any]) -> Callable[..., Any]:
