@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from servicekit import FieldDoc, Service
 from servicekit.door.addressing import ADDRESSED, IDS, NAMES, SLUG_OR_ID
 from servicekit.door.field_docs import SHARED_FIELD_DOCS
-from servicekit.door.route import iter_unit_routes
+from servicekit.door.route import iter_transactional_routes
 from storage import schema_name
 
 METHODS = ("get", "put", "post", "patch", "delete")
@@ -271,7 +271,7 @@ def test_bodies_take_switches_and_numbers_only_as_json_has_them(apps: dict[str, 
     found = {
         f"{service} {min(route.methods or ())} {route.path}: {each}"
         for service, app in apps.items()
-        for route in iter_unit_routes(app.routes)
+        for route in iter_transactional_routes(app.routes)
         if route.body_field is not None
         for each in lenient_scalars(route.body_type.core_schema)
     }
