@@ -8,7 +8,7 @@ from uuid import UUID
 from contracts import derived_id
 from hypothesis import given
 from hypothesis import strategies as st
-from kpi_engine.model.bands import PublishedStay, BandRules, EvaluatedWindow, Stay, derive_stays, diff_stays, find_band
+from kpi_engine.model.bands import BandRules, EvaluatedWindow, PublishedStay, Stay, derive_stays, diff_stays, find_band
 from kpi_engine.model.targets import Band, PersonOnDay, Target, parse_selector, select_target
 
 THREE_OF_FIVE = BandRules(3, 5, 3, 5)
