@@ -104,7 +104,7 @@ def test_every_event_has_somebody_who_does_something_with_it(wired: Wired) -> No
 # Functions of servicekit that send it.
 SENT_BY = {
     "SectionApplied": "publish_section",
-    "SectionRejected": "handle_section|publish_section_result|reject_section",
+    "SectionRejected": "handle_section|publish_section_result",
     "ConfigurationChanged": "servicekit.audit",
 }
 

@@ -8,15 +8,13 @@ from servicekit.blueprints.names import (
     store_section_names,
     subscribe_to_names,
 )
-from servicekit.blueprints.sections import claim_section, handle_section, publish_section_result, reject_section
+from servicekit.blueprints.sections import handle_section, publish_section_result
 
 __all__ = [
-    "claim_section",
     "handle_section",
     "load_known_names",
     "publish_section",
     "publish_section_result",
-    "reject_section",
     "require_known_names",
     "require_unnamed",
     "store_section_names",

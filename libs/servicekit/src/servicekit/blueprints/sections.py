@@ -42,12 +42,12 @@ async def handle_section(
     takes long, with its blueprint version, and returns True; the clock then applies it and calls `publish_section_result`.
     """
     content, version = event.body.sections.get(session.service), event.body.version
-    if content is None or not await claim_section(session, event):
+    if content is None or not await _claim_section(session, event):
         return
     try:
         section = model.model_validate(content)
     except ValidationError as error:
-        reject_section(session, version, find_validation_problems(error, content, model, cures))
+        _reject_section(session, version, find_validation_problems(error, content, model, cures))
         return
     if defer is None or not await defer(section, version):
         await publish_section_result(session, version, await apply(section), publish)
@@ -58,12 +58,12 @@ async def publish_section_result(
 ) -> None:
     """Rejects the section when it has problems; else publishes the section in force, by `publish`."""
     if problems:
-        reject_section(session, version, problems)
+        _reject_section(session, version, problems)
     else:
         await publish(version)
 
 
-async def claim_section(session: Session, event: ReceivedEvent[BlueprintPublished]) -> bool:
+async def _claim_section(session: Session, event: ReceivedEvent[BlueprintPublished]) -> bool:
     """Whether the caller must handle this event. An older version, or the same event again, must have no effect, since the
     tenant may have been edited since; a version that is published again on purpose is a new event. From here on, the
     session's origin is the person who published the blueprint. A section that is nested too deeply is rejected here."""
@@ -84,11 +84,11 @@ async def claim_section(session: Session, event: ReceivedEvent[BlueprintPublishe
         session.origin = published.model_copy(update={"blueprint_version": event.body.version})
     problems = find_depth_problems(event.body.sections.get(session.service), MAX_DEPTH)
     if problems:
-        reject_section(session, event.body.version, problems)
+        _reject_section(session, event.body.version, problems)
     return not problems
 
 
-def reject_section(session: Session, version: int, problems: Sequence[FieldProblem]) -> None:
+def _reject_section(session: Session, version: int, problems: Sequence[FieldProblem]) -> None:
     """Publishes that the section was rejected: nothing of it was applied."""
     reported = [SectionProblem(pointer=each.pointer, problem=each.problem, cure=each.cure) for each in problems]
     session.emit(SectionRejected(service=session.service, version=version, problems=reported[:MOST_PROBLEMS]))
