@@ -54,6 +54,7 @@ OTHER: dict[Path, Any] = {
     ("publicUrl",): "https://elsewhere.example.org",
     ("autoscaling",): "hpa",
     ("scaling",): {"forms": {"api": {"min": 3, "max": 4, "triggers": []}}},
+    ("featureFlags",): {"a-flag": {"state": "ENABLED", "variants": {"on": True}, "defaultVariant": "on"}},
     ("monitoring", "labels"): {"release": "prometheus"},
     **{("roles", role, "cpu"): "77m" for role in ("api", "work")},
     **{("roles", role, "memory"): "777Mi" for role in ("api", "work")},
@@ -112,6 +113,10 @@ def test_the_schema_is_closed_and_names_what_there_is() -> None:
         "podSelector",
         "global",
         "service",
+        # By name of a flag and of a variant; JsonLogic.
+        "featureFlags",
+        "variants",
+        "targeting",
     }
 
     def look(schema: dict[str, Any], path: str) -> Iterator[str]:

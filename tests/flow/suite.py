@@ -91,6 +91,7 @@ class Embedded(Suite):
     port: int = field(default_factory=free_port)
     deliver_twice: bool = True
     allow_private_addresses: bool = False
+    feature_flags_file: Path | None = None
     process: subprocess.Popen[str] | None = None
     output: str = ""
     _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -110,6 +111,8 @@ class Embedded(Suite):
             "UPLIFT_ALLOW_PRIVATE_ADDRESSES": str(self.allow_private_addresses),
             "PYTHONUNBUFFERED": "1",
         }
+        if self.feature_flags_file:
+            environment["UPLIFT_FEATURE_FLAGS_FILE"] = str(self.feature_flags_file)
         self.log_file.touch()
         began = self.log_file.stat().st_size
         with self.log_file.open("a") as log:

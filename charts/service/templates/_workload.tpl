@@ -2,7 +2,7 @@
 A workload is a dict:
   name, labels, selector, replicas (absent: an autoscaler's), image, pullSecret, args, env,
   cpu, memory, readyPath, preStopSeconds, graceSeconds, serviceAccount, ingress, egress (NetworkPolicy rules),
-  kafkaCaSecret (absent or empty: none)
+  kafkaCaSecret, featureFlags: names of a Secret and a ConfigMap (absent or empty: none)
 */}}
 
 {{- define "service.deployment" -}}
@@ -80,6 +80,10 @@ volumes:
   - name: kafka-ca
     secret: {secretName: {{ . }}, items: [{key: ca.crt, path: ca.crt}]}
   {{- end }}
+  {{- with .featureFlags }}
+  - name: feature-flags
+    configMap: {name: {{ . }}}
+  {{- end }}
 {{- end }}
 
 {{- define "service.container" -}}
@@ -100,6 +104,9 @@ volumeMounts:
   - {name: tmp, mountPath: /tmp}
   {{- if .kafkaCaSecret }}
   - {name: kafka-ca, mountPath: /etc/uplift/kafka, readOnly: true}
+  {{- end }}
+  {{- if .featureFlags }}
+  - {name: feature-flags, mountPath: /etc/uplift/feature-flags, readOnly: true}
   {{- end }}
 {{- end }}
 

@@ -26,6 +26,11 @@ sasl: {{ hasPrefix "SASL" $protocol | ternary (get $mechanisms ($settings.UPLIFT
 {{- range $name, $value := $own.settings }}
 {{- $_ := set $settings $name $value }}
 {{- end }}
+{{- $flags := "" }}
+{{- if $values.featureFlags }}
+{{- $flags = printf "%s-feature-flags" $root.Release.Name }}
+{{- $_ := set $settings "UPLIFT_FEATURE_FLAGS_FILE" "/etc/uplift/feature-flags/flags.json" }}
+{{- end }}
 {{- $secrets := concat (include "uplift.sharedSecrets" $root | fromYamlArray) ($own.secrets | default list) }}
 {{- $ingress := include "uplift.fromNamespace" $values.monitoring.namespace | fromYamlArray }}
 {{- $egress := include "uplift.egressToPlatform" $root | fromYamlArray }}
@@ -53,6 +58,7 @@ sasl: {{ hasPrefix "SASL" $protocol | ternary (get $mechanisms ($settings.UPLIFT
   "image" (include "uplift.image" $scope)
   "pullSecret" $values.image.pullSecret
   "kafkaCaSecret" $values.kafka.caSecret
+  "featureFlags" $flags
   "args" (list "servicekit" .role)
   "env" (include "uplift.env" (dict "settings" $settings "secrets" (list (list $values.secrets.services $secrets))) | fromYamlArray)
   "cpu" $resources.cpu

@@ -15,6 +15,7 @@ from storage import DocumentStore, Migrations, Session, Sessions
 
 from servicekit.budget import MAX_HANDLING_SECONDS
 from servicekit.door.field_docs import FieldDoc
+from servicekit.feature_flags import FeatureFlags
 from servicekit.metrics import CountPublished
 from servicekit.settings import PlatformSettings
 from servicekit.tokens import TokenVerifier
@@ -120,6 +121,7 @@ class ServiceContext:
     http: httpx.AsyncClient
     verifier: TokenVerifier
     stopping: asyncio.Event
+    flags: FeatureFlags
 
 
 @dataclass(frozen=True)

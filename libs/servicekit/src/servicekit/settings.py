@@ -50,6 +50,8 @@ class PlatformSettings(BaseSettings):
     """The most open connections of a process that serves HTTP; further ones are answered 503 with Retry-After."""
     drain_seconds: float = 0
     """How long a process still answers requests after SIGTERM, so that a gateway can stop sending them."""
+    feature_flags_file: Path | None = None
+    """The file of feature flags in flagd's format (docs/feature-flags.md); None: every flag has its default."""
     deliver_twice: bool = False
     """Delivers every event to its reader twice. For tests."""
 

@@ -41,6 +41,7 @@ from servicekit.door.docs_page import add_docs
 from servicekit.door.security_schemes import build_security_schemes
 from servicekit.errors import Problem
 from servicekit.event_door import EventDoor
+from servicekit.feature_flags import open_feature_flags
 from servicekit.metrics import with_metrics
 from servicekit.service_definition import Service, ServiceContext, ServiceParts, Subscription
 from servicekit.settings import PlatformSettings
@@ -111,6 +112,7 @@ def build_service(
         http,
         verifier,
         stopping,
+        open_feature_flags(settings.feature_flags_file),
     )
     parts = service.wire(context)
     subscriptions = {each.topic: each for each in parts.subscriptions}

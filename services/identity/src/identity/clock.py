@@ -6,9 +6,12 @@ from datetime import UTC, datetime
 
 from contracts.directory import PLATFORM_TENANT, SessionEnded
 from servicekit import DueItem, Job, Lease, ServiceContext
+from servicekit.feature_flags import FeatureFlags
 from servicekit.outbound import OutboundClient
+from servicekit.service_definition import DueHandler
 from storage import Session
 
+from identity.actions.feature_flags import record_flag_changes, start_watching
 from identity.actions.reconciling import reconcile, schedule_waiting
 from identity.actions.sessions import forget_session
 from identity.clients.provider import Provider
@@ -42,6 +45,21 @@ def make_reconcile_handler(provider: Provider | None, issuer: str, outbound: Out
 async def on_session_expired(session: Session, item: DueItem) -> None:
     """Forgets an ended session."""
     await forget_session(session, SessionEnded.model_validate(item.body))
+
+
+def make_flag_handler(flags: FeatureFlags) -> DueHandler:
+    """The handler that records changes of the file of feature flags."""
+
+    async def record(session: Session, item: DueItem) -> None:
+        await record_flag_changes(session, flags, item.body)
+
+    return record
+
+
+async def watch_feature_flags(kit: ServiceContext) -> None:
+    """Schedules the first comparison of the file of feature flags. Runs when a process starts."""
+    async with kit.sessions.begin([PLATFORM_TENANT], now=datetime.now(UTC)) as session:
+        await start_watching(session)
 
 
 async def resume_reconciling(kit: ServiceContext) -> None:

@@ -6,6 +6,7 @@ from storage import Migrations
 
 from identity import api, clock, consumers
 from identity.actions.desired_state import RECONCILE_KIND
+from identity.actions.feature_flags import WATCH_FLAGS_KIND
 from identity.actions.sessions import FORGET_SESSION_KIND
 from identity.api.access import State
 from identity.api.field_docs import FIELD_DOCS
@@ -44,8 +45,12 @@ def wire(kit: ServiceContext, settings: IdentitySettings | None = None) -> Servi
         due_handlers={
             RECONCILE_KIND: clock.make_reconcile_handler(provider, kit.settings.login_issuer, outbound),
             FORGET_SESSION_KIND: clock.on_session_expired,
+            WATCH_FLAGS_KIND: clock.make_flag_handler(kit.flags),
         },
-        background=[clock.resume_reconciling] if provider else [],
+        background=[
+            *([clock.resume_reconciling] if provider else []),
+            *([clock.watch_feature_flags] if kit.settings.feature_flags_file else []),
+        ],
         state=State(settings.upload_bytes, provider, settings.portal_client_id, policy, sections),
     )
 

@@ -4,9 +4,11 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from fastapi import Request
 from pydantic import BaseModel
-from servicekit import CallerDep, Page, PageDep, WorkSession, directory, page_of, route_policy, visibility
+from servicekit import CallerDep, Page, PageDep, WorkSession, directory, get_context, page_of, route_policy, visibility
 from servicekit import router as door_router
+from servicekit.feature_flags import PROVISIONAL_POINTS
 from servicekit.reasons import Reason, reason_of
 
 from gamification.actions.improvement import load_provisional_points
@@ -44,7 +46,8 @@ class Provisional(BaseModel):
 
 class Balance(BaseModel):
     """`partial`: only of the days on which the caller may see this agent; there are entries of other days.
-    `provisional`: of the agent's running workday; null where the caller may not see the agent on it."""
+    `provisional`: of the agent's running workday; null where the caller may not see the agent on it, and where the feature
+    flag `provisional-points` is off."""
 
     agent_id: UUID
     agent: str
@@ -81,14 +84,15 @@ def _reason_of_row(row: store.LedgerRow) -> Reason | None:
 
 @router.get("/balance")
 @route_policy(reach="people")
-async def get_balance(session: WorkSession, caller: CallerDep, agent: str | None = None) -> Balance:
+async def get_balance(session: WorkSession, caller: CallerDep, request: Request, agent: str | None = None) -> Balance:
     """The sum of an agent's entries, and the provisional points of the running workday; without `agent`, the caller's own."""
     person = caller.person if agent is None else await directory.find_person(session, agent)
     visible = await visibility.load_visibility(session, caller, agent=str(person.id))
     found = await store.load_balance(session, person.id, visible)
     today = await directory.today_of(session, person.id)
     provisional = None
-    if await visible.is_visible(session, person.id, today):
+    shows_provisional = get_context(request).flags.is_on(PROVISIONAL_POINTS, caller.tenant)
+    if shows_provisional and await visible.is_visible(session, person.id, today):
         provisional = Provisional(workday=today, points=await load_provisional_points(session, person.id, today))
     return Balance(
         agent_id=person.id,

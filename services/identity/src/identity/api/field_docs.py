@@ -94,6 +94,17 @@ FIELD_DOCS: dict[str, FieldDoc] = {
     ),
     "redirect_uris": FieldDoc("Where browsers may be sent with a code.", ["https://crm.example.org/callback"]),
     "rejected_version": FieldDoc("The newest version that the service refused; null: none."),
+    "FeatureFlagView.flag": FieldDoc("The flag's name.", "provisional-points"),
+    "FeatureFlagView.description": FieldDoc("What it switches.", "A balance shows provisional points."),
+    "FeatureFlagView.enabled": FieldDoc("Whether it is on for the tenant now.", True),
+    "FeatureFlagView.default": FieldDoc("Whether it is on where the file of flags does not name it.", True),
+    "FeatureFlagView.reason_code": FieldDoc(
+        "Why: a `rule` of the file takes in the tenant; the `file`'s default variant; the declared `default`, as the file does "
+        "not name the flag; it is `disabled` there; its rule `failed`. In the last three cases it has its default.",
+        "rule",
+    ),
+    "FeatureFlagView.owner": FieldDoc("The service that reads it.", "gamification"),
+    "FeatureFlagView.expires_on": FieldDoc("The day by which the flag is retired.", "2027-05-31"),
     "relay_state": FieldDoc("Where one arrives after signing in.", "/agent"),
     "role": FieldDoc("The role."),
     "roles": FieldDoc("The roles, with the org units that they hold over."),
