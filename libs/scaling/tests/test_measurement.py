@@ -18,9 +18,10 @@ HOURS = 48
 def lines_of(namespace: str, deployment: str, replicas: list[int], now: int) -> Iterator[str]:
     """A sample a minute; `replicas` by hour, 0 for an hour without figures."""
     for minute in range(60 * HOURS):
+        exporter = minute // (60 * 24)
         if count := replicas[minute // 60]:
             at = now - 60 * (60 * HOURS - 1 - minute)
-            labels = f'namespace="{namespace}",deployment="{deployment}"'
+            labels = f'namespace="{namespace}",deployment="{deployment}",instance="{exporter}"'
             yield f"kube_deployment_status_replicas{{{labels}}} {count} {at}\n"
 
 
@@ -70,7 +71,7 @@ def test_what_cannot_be_measured_is_told(url: str) -> None:
     for address, release, words in (
         (url, "nobody", "no kube_deployment_status_replicas of nobody"),
         ("http://127.0.0.1:1", "uplift", "does not answer"),
-        (url, '"', "Prometheus refuses"),
+        (url, '"', "no kube_deployment_status_replicas"),
     ):
         with pytest.raises(PrometheusError, match=words):
             measure_costs(address, namespace="uplift", release=release, days=2)

@@ -208,3 +208,21 @@ def test_what_cannot_be_planned() -> None:
 def test_samples_are_what_their_program_makes() -> None:
     for name, text in make_samples().items():
         assert (SAMPLES / name).read_text() == text
+
+
+def test_legs_of_longer_intervals_are_refused() -> None:
+    hourly = {datetime(2026, 10, 19, tzinfo=UTC) + timedelta(hours=each): 60 for each in range(24 * 7)}
+    with pytest.raises(TrafficError, match="60 minutes long"):
+        group_by_quarter(hourly, "UTC")
+
+
+def test_a_day_that_is_not_over_is_left_out() -> None:
+    """A call of the last evening that ended after midnight does not make an empty day of today."""
+    monday = datetime(2026, 10, 19, tzinfo=UTC)
+    legs = {monday + timedelta(minutes=15 * each): 10 for each in range(4 * 24 * 7 + 1)}
+    grouped = group_by_quarter(legs, "UTC", before=date(2026, 10, 26))
+    assert {tuple(counts) for counts in grouped} == {(10,)}
+
+
+def test_a_time_without_a_zone_is_in_utc() -> None:
+    assert parse_legs("at,legs\n2026-10-19T08:00,5\n") == parse_legs("at,legs\n2026-10-19T08:00Z,5\n")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from contracts import ALL_SERVICES
 from servicekit.feature_flags import FLAGS, PROVISIONAL_POINTS, FeatureFlags, FlagValue
+from servicekit.feature_flags.file import FlagFile
 
 DOCS = Path(__file__).parents[3] / "docs" / "feature-flags.md"
 
@@ -91,6 +92,18 @@ def test_the_file_is_looked_at_now_and_then(file: Path) -> None:
     assert not flags.is_on(PROVISIONAL_POINTS, "other")
     write(file)
     assert not flags.is_on(PROVISIONAL_POINTS, "other")
+
+
+def test_a_file_that_was_away_is_read_again(file: Path) -> None:
+    write(file, provisional_points=definition())
+    flags = FlagFile(file, look_seconds=0)
+    flags.refresh()
+    away = file.rename(file.with_suffix(".away"))
+    flags.refresh()
+    assert flags.problem
+    away.rename(file)
+    flags.refresh()
+    assert flags.problem is None
 
 
 def test_definitions_are_as_they_stand_in_the_file(file: Path) -> None:

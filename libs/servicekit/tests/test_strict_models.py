@@ -16,6 +16,7 @@ class Part(StrictModel):
 
 class Body(StrictModel):
     on: bool | None = None
+    default: bool = False
     sizes: list[Annotated[int, Field(ge=1)]] = []
     parts: dict[str, Part] = {}
     day: date | None = None
@@ -26,7 +27,7 @@ class Body(StrictModel):
 @pytest.mark.parametrize(
     "body",
     [
-        {"on": 1}, {"on": "yes"}, {"on": "true"}, {"sizes": ["5"]}, {"sizes": [True]}, {"sizes": [5.5]},
+        {"on": 1}, {"on": "yes"}, {"on": "true"}, {"default": 1}, {"sizes": ["5"]}, {"sizes": [True]}, {"sizes": [5.5]},
         {"parts": {"a": {"count": False}}}, {"parts": {"a": {"share": "0.5"}}}, {"parts": {"a": {"share": True}}},
     ],
 )  # fmt: skip

@@ -67,6 +67,8 @@ def test_a_repeated_call_completes_an_interrupted_one_and_changes_nothing(custom
         ("acme-", "https://a.example.org", "shared", "namespace's name"),
         ("a" * 43, "https://a.example.org", "shared", "namespace's name"),
         ("../acme", "https://a.example.org", "shared", "namespace's name"),
+        ("cluster", "https://a.example.org", "shared", "Argo CD"),
+        ("acme-data", "https://a.example.org", "shared", "Argo CD"),
         ("acme", "a.example.org", "shared", "no address"),
         ("acme", "https://a.example.org/acme", "shared", "no address"),
         ("acme", "https://uplift.example.org", "shared", "is the address of `shared`"),

@@ -39,7 +39,7 @@ class _GroupThroughput:
         return int(self.window) - self.progress.waiting
 
     def update(self, progress: GroupProgress, now: float, *, was_blocked: bool) -> None:
-        """Updates the throughput from the group's new progress. `was_blocked`: the window was full, so that flow control was_blocked
+        """Updates the throughput from the group's new progress. `was_blocked`: the window was full, so that flow control held
         messages back since the last update."""
         elapsed, moved = now - self.measured_at, progress.handled_offset - self.progress.handled_offset
         if moved > 0 or not progress.waiting:

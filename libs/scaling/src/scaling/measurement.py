@@ -1,5 +1,7 @@
 """What ran: replica-hours by Deployment, from Prometheus with kube-state-metrics."""
 
+import re
+
 import httpx
 
 from scaling.costs import Cost
@@ -14,7 +16,11 @@ class PrometheusError(Exception):
 def measure_costs(url: str, *, namespace: str, release: str, days: int) -> dict[str, Cost]:
     """By `service.role`, of the `days` before now. Replicas that are starting count, too. The static fleet has the most
     replicas of those days, for as long as there are figures. Raises PrometheusError."""
-    selector = f'kube_deployment_status_replicas{{namespace="{namespace}",deployment=~"{release}-.+-(api|work)"}}'
+    # One series a Deployment, however many exporters there were.
+    selector = (
+        f'max by (deployment) (kube_deployment_status_replicas{{namespace="{namespace}",'
+        f'deployment=~"{_escape(release)}-.+-(api|work)"}})'
+    )
     sampled = f"[{days}d:{RESOLUTION_MINUTES}m]"
     by_name = {
         name: _query(url, f"{function}({selector}{sampled})")
@@ -31,6 +37,11 @@ def measure_costs(url: str, *, namespace: str, release: str, days: int) -> dict[
         )
         for deployment, replicas in sorted(by_name["sum"].items())
     }
+
+
+def _escape(text: str) -> str:
+    """The text as a part of a pattern within a string of PromQL."""
+    return re.escape(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _to_role(deployment: str, release: str) -> str:

@@ -237,7 +237,7 @@ def render_plan(legs: Legs, options: PlanOptions, *, partitions: Mapping[str, in
         raise ScheduleError([f"There is no time zone `{options.zone}`; write an IANA name such as Europe/Berlin."])
     if unknown := sorted({service for service, _ in options.capacities} - partitions.keys()):
         raise ScheduleError([f"There is no service `{unknown[0]}`; the services are {', '.join(partitions)}."])
-    grouped = group_by_quarter(legs, options.zone, frozenset(options.holidays))
+    grouped = group_by_quarter(legs, options.zone, frozenset(options.holidays), before=today)
     weeks = max(len(counts) for counts in grouped)
     years_from = today.replace(month=1, day=1)
     notes = [

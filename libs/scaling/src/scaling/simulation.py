@@ -15,7 +15,7 @@ STEP_SECONDS = 15
 @dataclass(frozen=True)
 class Autoscaler:
     """How a role is scaled. `utilization`: the target share of CPU; `cold_start_seconds`: from a replica's start to its first
-        answer, with a node if one is needed. `down_percent_per_minute`: of the replicas a minute ago, at most so many are stopped;
+    answer, with a node if one is needed. `down_percent_per_minute`: of the replicas a minute ago, at most so many are stopped;
     None: all. `static`: this many replicas always, nothing is scaled."""
 
     min: int

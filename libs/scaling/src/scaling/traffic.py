@@ -38,13 +38,19 @@ def parse_legs(text: str) -> Legs:
     found: dict[datetime, int] = {}
     for row in rows:
         try:
-            at, legs = datetime.fromisoformat(row["at"]).astimezone(UTC), int(row["legs"])
+            at, legs = _parse_instant(row["at"]), int(row["legs"])
         except (TypeError, ValueError) as error:
             raise TrafficError(f"Line {rows.line_num}: {error}.") from error
         found[at] = found.get(at, 0) + legs
     if not found:
         raise TrafficError("There is no leg in it.")
     return found
+
+
+def _parse_instant(text: str) -> datetime:
+    """An instant; without a zone it is in UTC."""
+    at = datetime.fromisoformat(text)
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def format_legs(legs: Legs) -> str:
@@ -59,22 +65,31 @@ def find_interval(legs: Legs) -> timedelta:
     return min((after - before for before, after in pairwise(ordered)), default=timedelta(minutes=15))
 
 
-def group_by_quarter(legs: Legs, zone: str, without: frozenset[date] = frozenset()) -> list[list[int]]:
+def group_by_quarter(
+    legs: Legs, zone: str, without: frozenset[date] = frozenset(), *, before: date | None = None
+) -> list[list[int]]:
     """For each quarter of the week from Monday 00:00 in the zone, the legs of that quarter in each of the whole weeks that end
-    with the last day of legs; days `without` are left out. Raises TrafficError for less than a week."""
+    with the last day of legs; days `without` are left out, and those from `before` on, which are
+    not over. Raises TrafficError for less than a week, and for intervals that are
+    longer than a quarter of an hour."""
+    if (interval := find_interval(legs)) > timedelta(minutes=15):
+        raise TrafficError(
+            f"The intervals are {interval / timedelta(minutes=1):g} minutes long; give legs by 15 minutes or less."
+        )
     info = ZoneInfo(zone)
     days: dict[date, list[int]] = {}
     for at, count in legs.items():
         local = at.astimezone(info)
+        if before is not None and local.date() >= before:
+            continue
         quarters = days.setdefault(local.date(), [0] * QUARTERS_PER_DAY)
         quarters[(local.hour * 60 + local.minute) // 15] += count
-    first, last = min(days), max(days)
-    weeks = ((last - first).days + 1) // 7
+    weeks = ((max(days) - min(days)).days + 1) // 7 if days else 0
     if not weeks:
         raise TrafficError("Give the legs of a week at least; better are four to eight.")
     grouped: list[list[int]] = [[] for _ in range(QUARTERS_PER_WEEK)]
     for number in range(7 * weeks):
-        day = last - timedelta(days=number)
+        day = max(days) - timedelta(days=number)
         if day not in without:
             for quarter, count in enumerate(days.get(day, [0] * QUARTERS_PER_DAY)):
                 grouped[day.weekday() * QUARTERS_PER_DAY + quarter].append(count)

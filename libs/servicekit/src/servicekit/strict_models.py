@@ -19,7 +19,7 @@ def _with_strict_scalars(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     known = cast("dict[str, Any]", schema)
-    made = {key: value if key in _NO_SCHEMAS else _with_strict_scalars(value) for key, value in known.items()}
+    made = {key: _with_strict_values(key, value) for key, value in known.items()}
     if made.get("type") in _SCALARS:
         made["strict"] = True
     return (
@@ -27,6 +27,12 @@ def _with_strict_scalars(schema: Any) -> Any:
         if made.get("type") != "int"
         else no_info_before_validator_function(_parse_whole_float, cast("CoreSchema", made))
     )
+
+
+def _with_strict_values(key: str, value: Any) -> Any:
+    if key == "fields" and isinstance(value, dict):
+        return {name: _with_strict_scalars(field) for name, field in cast("dict[str, Any]", value).items()}
+    return value if key in _NO_SCHEMAS else _with_strict_scalars(value)
 
 
 def _parse_whole_float(value: object) -> object:

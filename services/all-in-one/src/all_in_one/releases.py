@@ -97,13 +97,15 @@ def _validate(release: Release) -> None:
         raise CannotWriteRelease(
             f"`{release.customer}` cannot be a namespace's name. Use at most 42 of a-z 0-9 -, no - at an end."
         )
+    if release.customer == "cluster" or release.customer.endswith("-data"):
+        raise CannotWriteRelease(f"`{release.customer}` is like a name of Argo CD's own applications. Give another.")
     parts = urlsplit(release.public_url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
         raise CannotWriteRelease(
             f"`{release.public_url}` is no address of a release. Give one such as https://acme.example.org."
         )
     for file in sorted(release.customers.glob("*/values.yaml")):
-        taken = yaml.safe_load(file.read_text()).get("publicUrl")
+        taken = (yaml.safe_load(file.read_text()) or {}).get("publicUrl")
         if taken == release.public_url and file.parent != release.folder:
             raise CannotWriteRelease(f"{taken} is the address of `{file.parent.name}`. Give another --public-url.")
 

@@ -32,7 +32,7 @@ DELETE FROM broker.log USING (
 ) AS keys
 WHERE topic = %(topic)s AND partition = %(partition)s AND log.key = keys.key AND log."offset" < keys.newest
 """
-# Runs after DELETE_SUPERSEDED: a tombstone may be deleted only when the older messages of its key are deleted_count.
+# Runs after DELETE_SUPERSEDED: a tombstone may be deleted only when the older messages of its key are deleted.
 DELETE_TOMBSTONES = """
 DELETE FROM broker.log
 WHERE topic = %(topic)s AND partition = %(partition)s AND value IS NULL AND at < %(cutoff)s AND "offset" < %(last)s

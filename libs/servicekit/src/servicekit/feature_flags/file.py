@@ -57,9 +57,12 @@ class FlagFile(AbstractProvider):
             stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
             if stamp == self._stamp:
                 return
+            content = self._path.read_bytes()
             self._stamp = stamp
-            self._take(json.loads(self._path.read_bytes()), status.st_mtime_ns)
+            self._take(json.loads(content), status.st_mtime_ns)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, OpenFeatureError) as error:
+            if isinstance(error, OSError):
+                self._stamp = None  # read again as soon as that is possible
             problem = str(error) or type(error).__name__
             if problem != self.problem:
                 log.error("The feature flags of %s are not taken: %s. The last ones hold.", self._path, problem)

@@ -155,7 +155,7 @@ def legs(
         ),
     ],
     weeks: Annotated[int, typer.Option(min=1, max=52, help="How many, up to the day before --on.")] = 6,
-    minutes: Annotated[int, typer.Option(min=1, max=60, help="Length of an interval.")] = 15,
+    minutes: Annotated[int, typer.Option(min=1, max=15, help="Length of an interval.")] = 15,
     on: Day = None,
 ) -> None:
     """Count the legs of the last weeks by intervals of their end, from the report views of each customer's reader.
