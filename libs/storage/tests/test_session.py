@@ -139,6 +139,18 @@ async def test_one_event_has_its_own_time_and_cause_and_the_session_gets_its_own
         assert (session.now, session.cause) == (NOW, None)
 
 
+async def test_an_item_that_is_scheduled_is_replaced_or_left_as_asked(sessions: Sessions) -> None:
+    later = NOW + timedelta(hours=1)
+    async with sessions.begin(["acme"], now=NOW) as session:
+        await session.schedule("remind", "a", NOW, {"step": 3})
+        await session.schedule_if_absent("remind", "a", later)
+        await session.schedule_if_absent("remind", "b", later)
+        items = await session.tuples("SELECT ref, at, body FROM due_item WHERE kind = 'remind' ORDER BY ref", {})
+        assert list(items) == [("a", NOW, {"step": 3}), ("b", later, {})]
+        await session.schedule("remind", "a", later)
+        assert await session.scalar("SELECT body FROM due_item WHERE ref = 'a'") == {}
+
+
 @pytest.mark.parametrize("name", ["it's", '"', "{}", "a b", "größe", "%s", ":x"])
 async def test_odd_names_are_one_tenant_each(sessions: Sessions, name: str) -> None:
     async with sessions.begin([name], now=NOW) as session:

@@ -67,6 +67,7 @@ _SCHEDULE = InsertSpec(
     + " WHERE (due_item.at, due_item.body, due_item.attempts, due_item.turn)"
     " IS DISTINCT FROM (excluded.at, excluded.body, excluded.attempts, excluded.turn)",
 )
+_SCHEDULE_IF_ABSENT = InsertSpec(due_item, constant_columns=("kind", "attempts"), suffix_sql="ON CONFLICT DO NOTHING")
 
 
 _OUTBOX_COLUMNS = ("tenant", "topic", "partition", "key", "headers", "value")
@@ -321,6 +322,11 @@ class Session:
         await self.schedule_all(
             kind, [{"tenant": self.tenant, "ref": ref, "at": at, "body": body or {}, "turn": serialize_by}]
         )
+
+    async def schedule_if_absent(self, kind: str, ref: str, at: datetime) -> None:
+        """As `schedule`, but an item of that kind and ref stays as it is, with its time and its body."""
+        item: dict[str, Any] = {"tenant": self.tenant, "ref": ref, "at": at, "body": {}}
+        await self.insert_rows(_SCHEDULE_IF_ABSENT, [item], kind=kind, attempts=0)
 
     async def schedule_all(self, kind: str, items: Iterable[Mapping[str, Any]]) -> None:
         """As `schedule`, for many items: each has `tenant`, `ref`, `at`, `body` and, optionally, the lock key `turn`."""

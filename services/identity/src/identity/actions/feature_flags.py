@@ -10,8 +10,6 @@ from servicekit.audit import record_changes
 from servicekit.feature_flags import FeatureFlags
 from storage import Session
 
-from identity.store import flag_records
-
 WATCH_FLAGS_KIND = "feature_flags"
 KIND = "feature_flag"
 _REF = "file"
@@ -20,7 +18,7 @@ _PAUSE = timedelta(seconds=10)
 
 async def start_watching(session: Session) -> None:
     """Schedules the first comparison, unless one is scheduled. `session` is the platform tenant's."""
-    await flag_records.insert_item(session, WATCH_FLAGS_KIND, _REF)
+    await session.schedule_if_absent(WATCH_FLAGS_KIND, _REF, session.now)
 
 
 async def record_flag_changes(session: Session, flags: FeatureFlags, recorded: dict[str, Any]) -> None:
