@@ -7,10 +7,12 @@ from itertools import combinations
 from scaling.schedule import (
     MINUTES_PER_DAY,
     WEEKDAYS,
+    Role,
     RoleSchedule,
     RoleSpec,
     ScheduleSpec,
     ShiftWindow,
+    find_most_replicas,
     format_time,
     iterate_roles,
     to_role,
@@ -53,16 +55,15 @@ def _find_zone_problems(path: str, spec: ScheduleSpec, own: RoleSpec) -> Iterato
 
 
 def _find_number_problems(
-    path: str, release: str, service: str, role: str, own: RoleSpec, partitions: Mapping[str, int]
+    path: str, release: str, service: str, role: Role, own: RoleSpec, partitions: Mapping[str, int]
 ) -> Iterator[str]:
     if service not in partitions:
         yield f"{path}: there is no service `{service}`; the services are {', '.join(partitions)}."
         return
     if own.min > own.max:
         yield f"{path}: min {own.min} is above max {own.max}."
-    # A second one stands by where there is a single partition.
-    most = max(partitions[service], 2)
-    if role == "work" and own.max > most:
+    most = find_most_replicas(service, role, partitions)
+    if own.max > most:
         yield f"{path}.max: {own.max} replicas, but no more than {most} have a partition of a topic to read or write; put {most}."
     for number, each in enumerate(own.windows):
         if each.replicas > own.max:

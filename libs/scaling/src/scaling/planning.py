@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from scaling.reading import ScheduleError, read_schedule
-from scaling.schedule import MAX_REPLICAS, MAX_WINDOWS, WEEKDAYS, Role, format_time
+from scaling.schedule import MAX_WINDOWS, WEEKDAYS, Role, find_most_replicas, format_time
 from scaling.traffic import (
     QUARTERS_PER_DAY,
     QUARTERS_PER_WEEK,
@@ -247,8 +247,7 @@ def render_plan(legs: Legs, options: PlanOptions, *, partitions: Mapping[str, in
     services: dict[str, dict[str, Any]] = {}
     for (service, role), capacity in options.capacities.items():
         need = compute_need(grouped, capacity=capacity, quantile=options.quantile, headroom=options.headroom)
-        # A second one stands by where there is a single partition.
-        most = max(partitions[service], 2) if role == "work" else MAX_REPLICAS
+        most = find_most_replicas(service, role, partitions)
         demand = Demand(service, role, need, most)
         proposed = propose_role(demand, zone=options.zone, lead_minutes=options.lead_minutes, years_from=years_from)
         services.setdefault(service, {})[role] = proposed

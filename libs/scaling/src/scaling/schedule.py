@@ -200,3 +200,8 @@ def to_role(spec: ScheduleSpec, service: str, role: Role, own: RoleSpec) -> Role
     holidays = frozenset(first_of(own.holidays, spec.holidays, []))
     extra_days = {each.date: each.like for each in first_of(own.extra_days, spec.extra_days, [])}
     return RoleSchedule(service, role, own.min, own.max, windows, holidays, extra_days)
+
+
+def find_most_replicas(service: str, role: Role, partitions: Mapping[str, int]) -> int:
+    """How many replicas of the role are of use. A `work` replica needs a partition; where there is one only, a second stands by."""
+    return max(partitions[service], 2) if role == "work" else MAX_REPLICAS

@@ -25,6 +25,14 @@ ShiftFile = Annotated[Path, typer.Argument(help="Shift windows of an environment
 Day = Annotated[datetime | None, typer.Option("--on", formats=["%Y-%m-%d"], help="As of this day; default today.")]
 
 
+def _day_of(on: datetime | None) -> date:
+    return on.date() if on else datetime.now(UTC).date()
+
+
+def _instant_of(at: datetime | None) -> datetime:
+    return at.replace(tzinfo=UTC) if at else datetime.now(UTC)
+
+
 def load_schedule(path: Path, today: date) -> Schedule:
     """The checked shift file. Ends the command with its problems, a line each."""
     try:
@@ -53,7 +61,7 @@ def render(
 
     Example: uplift scaling render charts/uplift/shifts/*.yaml --into charts/uplift/values
     """
-    today = on.date() if on else datetime.now(UTC).date()
+    today = _day_of(on)
     if check and into is None:
         fail("--check needs --into: the folder of the files to look at.")
     stale: list[str] = []
@@ -85,7 +93,7 @@ def floor(
 
     Example: uplift scaling floor charts/uplift/shifts/prod.yaml --at 2026-12-24T09:00:00
     """
-    now = at.replace(tzinfo=UTC) if at else datetime.now(UTC)
+    now = _instant_of(at)
     schedule = load_schedule(file, now.date())
     rows = [
         {"service": each.service, "role": each.role, "replicas": floor_at(each, now), "min": each.min, "max": each.max}
@@ -110,7 +118,7 @@ def apply(
 
     Example: uplift scaling apply /shifts/shifts.yaml
     """
-    now = at.replace(tzinfo=UTC) if at else datetime.now(UTC)
+    now = _instant_of(at)
     schedule = load_schedule(file, now.date())
     failures: list[str] = []
     try:
@@ -162,7 +170,7 @@ def legs(
 
     Example: uplift scaling legs --database postgresql://reader_demo:…@postgres/uplift > legs.csv
     """
-    today = on.date() if on else datetime.now(UTC).date()
+    today = _day_of(on)
     # Workdays are local: a leg may have ended on the day before or after in UTC.
     days = {"first": today - timedelta(weeks=weeks), "last": today - timedelta(days=1), "minutes": minutes}
     found: dict[datetime, int] = {}
@@ -204,7 +212,7 @@ def plan(
 
     Example: uplift scaling plan legs.csv --time-zone Europe/Berlin --price 0.01 > shifts.yaml
     """
-    today = on.date() if on else datetime.now(UTC).date()
+    today = _day_of(on)
     capacities = {role: compute_capacity(ms, cpu_millicores, utilization) for role, ms in LEG_CPU_MS.items()}
     capacities |= dict(_parse_capacity(each) for each in capacity or ())
     options = PlanOptions(
@@ -276,7 +284,7 @@ def simulate(
 
     Example: uplift scaling simulate shifts.yaml --legs docs/samples/legs-of-a-day.csv --price 0.01
     """
-    schedule = load_schedule(file, on.date() if on else datetime.now(UTC).date())
+    schedule = load_schedule(file, _day_of(on))
     machine = Machine(cpu_millicores, utilization, cold_start_seconds)
     rows = [
         {
