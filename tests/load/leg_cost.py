@@ -14,16 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
-from testkit import wait_for
 from testkit.stack import Stack
 
-from tests.flow.scenario import SOURCE, blueprint
+from tests.flow.scenario import SOURCE
 from tests.flow.stack import StackSuite
 from tests.flow.suite import PLAIN
-from tests.load.on_stack import bodies_of, post_all, say
-from tests.load.traffic import load_blueprint
+from tests.load.on_stack import bodies_of, post_all, say, set_up_load_tenant
 
-TENANT = "load"
 IDLE_SECONDS = 30
 STARTED = ("ingest.api", "kpi-engine.work")
 
@@ -46,15 +43,6 @@ def measure_start(stack: Stack, name: str) -> float:
     part.stop()
     began = time.perf_counter()
     part.start()
-    url = f"http://127.0.0.1:{stack.ports[name]}/readyz"
-
-    def is_ready() -> bool:
-        try:
-            return httpx.get(url, verify=PLAIN, timeout=5).is_success
-        except httpx.TransportError:
-            return False
-
-    wait_for(is_ready, seconds=120, every=0.05)
     return time.perf_counter() - began
 
 
@@ -86,11 +74,7 @@ def main() -> None:
         try:
             stack.start()
             suite = StackSuite(stack)
-            suite.call("platform", "POST", "/api/identity/v1/tenants", json={"slug": TENANT, "name": "Load"})
-            bundle = load_blueprint(blueprint(), 10)
-            bundle["sections"]["identity"]["people"][0]["login"] = suite.create_account("boss", TENANT)
-            suite.call("platform", "PUT", f"/api/identity/v1/tenants/{TENANT}/blueprint", json=bundle)
-            time.sleep(1)  # sleep: the blueprint's events are on their way
+            set_up_load_tenant(suite, fresh=10)
             measure_legs(suite, chosen.calls // 4, 1_000_000)
             figures = measure_legs(suite, chosen.calls, 2_000_000)
             for name, milliseconds in sorted(figures.items()):

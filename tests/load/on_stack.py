@@ -218,14 +218,18 @@ def main() -> None:
     say(json.dumps(figures))
 
 
-def run(suite: StackSuite, chosen: argparse.Namespace) -> dict[str, Any]:
-    fresh = chosen.per_second * chosen.seconds // (RECORDS_A_REQUEST // 2)
+def set_up_load_tenant(suite: StackSuite, fresh: int) -> None:
+    """The tenant of the load with its boss, and `fresh` people who have no call yet; all services know them."""
     suite.call("platform", "POST", "/api/identity/v1/tenants", json={"slug": TENANT, "name": "Load"})
     bundle = load_blueprint(blueprint(), fresh)
     bundle["sections"]["identity"]["people"][0]["login"] = suite.create_account("boss", TENANT)
     suite.call("platform", "PUT", f"/api/identity/v1/tenants/{TENANT}/blueprint", json=bundle)
     time.sleep(1)  # sleep: the blueprint's events are on their way
     suite.wait_until_idle(seconds=300)
+
+
+def run(suite: StackSuite, chosen: argparse.Namespace) -> dict[str, Any]:
+    set_up_load_tenant(suite, chosen.per_second * chosen.seconds // (RECORDS_A_REQUEST // 2))
     say("warming up")
     first = 1_000_000
     warming = bodies_of(WARMING, RECORDS_A_REQUEST, first)

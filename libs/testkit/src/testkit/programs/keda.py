@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Self
 
-import httpx
-
 from testkit.programs.certificates import write_certificates
 from testkit.programs.kubernetes import ApiServer
 from testkit.programs.kubernetes_metrics import register_api
@@ -58,7 +56,7 @@ class Keda:
                 "--lister-kubeconfig", server.kubeconfig,
             ],
             log=folder / "keda-adapter.log",
-            ready=self._is_serving,
+            ready=lambda: is_answering(f"https://127.0.0.1:{self._port}/readyz"),
             env=environment,
         )  # fmt: skip
         self._parts = (operator, adapter)
@@ -76,9 +74,3 @@ class Keda:
     def __exit__(self, *_: object) -> None:
         for part in self._parts:
             part.kill()
-
-    def _is_serving(self) -> bool:
-        try:
-            return httpx.get(f"https://127.0.0.1:{self._port}/readyz", verify=False, timeout=5).is_success  # nosec
-        except httpx.TransportError:
-            return False

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
-
 from testkit.programs.kubernetes import CURE, ApiServer, build_kubernetes
-from testkit.programs.program import Program, build_go_project, free_port
+from testkit.programs.program import Program, build_go_project, free_port, is_answering
 from testkit.waiting import wait_for
 
 KWOK = Path(__file__).with_name("kwok")
@@ -50,7 +48,7 @@ class Cluster(ApiServer):
                 name,
                 [program, *common, *own, *arguments],
                 log=folder / f"{name}.log",
-                ready=lambda: _is_healthy(health),
+                ready=lambda: is_answering(health),
             )
 
         self._parts: Sequence[Program] = (
@@ -69,7 +67,7 @@ class Cluster(ApiServer):
                     "--node-lease-duration-seconds=40", "--server-address", f"127.0.0.1:{ports['kwok']}",
                 ],
                 log=folder / "kwok.log",
-                ready=lambda: _is_healthy(f"http://127.0.0.1:{ports['kwok']}/healthz"),
+                ready=lambda: is_answering(f"http://127.0.0.1:{ports['kwok']}/healthz"),
             ),
         )  # fmt: skip
 
@@ -97,13 +95,6 @@ class Cluster(ApiServer):
         for part in self._parts:
             part.kill()
         super().kill()
-
-
-def _is_healthy(url: str) -> bool:
-    try:
-        return httpx.get(url, verify=False, timeout=5).is_success  # nosec
-    except httpx.TransportError:
-        return False
 
 
 def _node(zone: str) -> dict[str, Any]:
